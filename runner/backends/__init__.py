@@ -1,0 +1,1 @@
+"""Places to start the training process in."""

@@ -1,0 +1,1 @@
+"""The base model before torch: where it comes from, its configuration, its tokenizer."""

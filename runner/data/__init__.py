@@ -1,0 +1,1 @@
+"""Rows to text to tokens and a loss mask, proved; no torch."""

@@ -1,0 +1,1 @@
+"""What a run leaves behind: names, manifest, journal, checkpoints, tracking."""

@@ -1,0 +1,1 @@
+"""The training process, the only importer of torch; started as `python -m runner.train RUN_DIR`."""
