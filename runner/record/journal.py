@@ -1,0 +1,63 @@
+"""The journal: append-only events and metrics of a run, one JSON object a line (docs/architecture.md).
+
+One writer at a time. A line is durable when `write` returns; a line torn by a kill is cut off when
+the next writer opens the file, and is not seen by readers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+Event = dict[str, Any]
+
+
+class Journal:
+    """The writing end, for one attempt of a run."""
+
+    def __init__(self, path: Path, attempt: int) -> None:
+        self.attempt = attempt
+        self._file: BinaryIO = path.open("ab")
+        _cut_torn_line(path)
+
+    def write(self, event: str, **fields: Any) -> Event:
+        """Append one event, flushed to disk, and return it as written."""
+        line: Event = {"event": event, "time": time.time(), "attempt": self.attempt, **fields}
+        # allow_nan stays on: a NaN loss is a fact of the run, and Python reads it back
+        self._file.write(json.dumps(line).encode() + b"\n")
+        self._file.flush()
+        os.fdatasync(self._file.fileno())
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_from(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+    """Read the complete lines from a byte offset on; return them and the next offset.
+
+    A missing file reads as empty, a line that is not complete yet is left for the next call.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return [], offset
+    end = data.rfind(b"\n") + 1
+    return [json.loads(line) for line in data[:end].splitlines()], offset + end
+
+
+def read_events(path: Path) -> list[Event]:
+    """Read all complete lines."""
+    return read_from(path)[0]
+
+
+def _cut_torn_line(path: Path) -> None:
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    if end != len(data):
+        os.truncate(path, end)
