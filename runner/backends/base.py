@@ -1,0 +1,44 @@
+"""What every backend offers: start the training process somewhere, watch it, signal it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import BinaryIO, Protocol
+
+from runner.record.layout import RunDir
+
+
+class Process(Protocol):
+    """A training process that was launched."""
+
+    pid: int
+    terminal: BinaryIO | None
+    """Its standard output: lines for the terminal, never written to a file."""
+
+    def poll(self) -> int | None:
+        """Return the exit code (negative: killed by that signal), or None while it runs."""
+        ...
+
+    def send_signal(self, signal_number: int) -> None:
+        """Pass a signal on; a process that is gone is no error."""
+        ...
+
+    def kill(self) -> None:
+        """End the process and all its children at once."""
+        ...
+
+
+class Backend(Protocol):
+    """A place where `python -m runner.train RUN_DIR` can be started."""
+
+    name: str
+
+    def launch(self, run: RunDir, environment: Mapping[str, str], lock_fd: int) -> Process:
+        """Start the training process of a run directory that holds a plan.
+
+        Args:
+            run: the run directory.
+            environment: variables set on top of the backend's own.
+            lock_fd: descriptor of the run's lock; kept open by the process as long as it lives.
+        """
+        ...

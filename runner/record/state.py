@@ -1,0 +1,127 @@
+"""What state a run is in, read from its directory: the journal, and whether somebody holds the lock."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.record.journal import Event, read_events
+from runner.record.layout import RunDir
+
+# `running` and `interrupted` are not in the journal: they follow from the lock.
+RESUMABLE = {"interrupted", "failed", "stopped", "preempted", "limit"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """A run as `trainbox runs` and `trainbox show` tell it."""
+
+    run_id: str
+    status: str  # running | finished | failed | stopped | preempted | limit | interrupted
+    reason: str | None
+    exit_code: int | None
+    attempts: int
+    step: int  # optimiser steps done, of all attempts
+    num_steps: int | None
+    loss: float | None  # of the newest step
+    loss_before: float | None  # held-out
+    loss_after: float | None
+    started: float | None  # seconds since 1970
+    seconds: float | None  # from the first start to the newest event
+    tokens: int
+    peak_memory_bytes: int | None
+    checkpoint: str | None  # newest sealed one, by the journal
+
+
+def read_state(run: RunDir) -> RunState:
+    """Read the state of a run."""
+    return state_from_events(run.run_id, read_events(run.journal), is_locked(run))
+
+
+def state_from_events(run_id: str, events: list[Event], locked: bool) -> RunState:
+    """Derive the state from the journal and the lock."""
+    starts = [event for event in events if event["event"] == "start"]
+    steps = {event["step"]: event for event in events if event["event"] == "step"}
+    newest = steps[max(steps)] if steps else None
+    evals = {event.get("phase"): event["loss"] for event in events if event["event"] == "eval"}
+    checkpoints = [event["checkpoint"] for event in events if event["event"] == "checkpoint"]
+    last = events[-1] if events else None
+    end = last if last is not None and last["event"] == "end" else None
+    if locked and end is None:
+        status = "running"
+    else:
+        status = end["status"] if end else "interrupted"
+    return RunState(
+        run_id=run_id,
+        status=status,
+        reason=end.get("reason") if end else None,
+        exit_code=end.get("exit_code") if end else None,
+        attempts=len(starts),
+        step=newest["step"] if newest else 0,
+        num_steps=starts[-1].get("num_steps") if starts else None,
+        loss=newest["loss"] if newest else None,
+        loss_before=evals.get("before"),
+        loss_after=evals.get("after"),
+        started=starts[0]["time"] if starts else None,
+        seconds=last["time"] - starts[0]["time"] if last and starts else None,
+        tokens=sum(event.get("tokens") or 0 for event in steps.values()),
+        peak_memory_bytes=max(
+            (event.get("peak_memory_bytes") or 0 for event in steps.values()), default=None
+        ),
+        checkpoint=checkpoints[-1] if checkpoints else None,
+    )
+
+
+class Lock:
+    """The run's lock: held as long as the supervisor or its training process lives."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.fd = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
+        os.set_inheritable(self.fd, True)
+
+    def acquire(self, timeout_seconds: float) -> bool:
+        """Take the lock; return False if somebody still holds it after the time-out."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.1)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def is_locked(run: RunDir) -> bool:
+    """Return whether a supervisor or a training process of this run is alive."""
+    if not run.lock.exists():
+        return False
+    lock = Lock(run)
+    try:
+        return not lock.acquire(0)
+    finally:
+        lock.close()
+
+
+def list_runs(root: Path) -> list[RunDir]:
+    """Return all runs below a root, oldest first."""
+    if not root.is_dir():
+        return []
+    found = [RunDir(path) for path in root.iterdir() if (path / "plan.json").is_file()]
+    return sorted(found, key=lambda run: run.plan.stat().st_mtime_ns)
+
+
+def read_identity(run: RunDir) -> str | None:
+    """Return the identity of a run's plan, or None where the plan cannot be read."""
+    try:
+        identity = json.loads(run.plan.read_text(encoding="utf-8")).get("identity")
+    except (OSError, ValueError):
+        return None
+    return identity if isinstance(identity, str) else None
