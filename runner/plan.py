@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.errors import PlanError
+from runner.machine import Gpu, Machine
 from runner.record.layout import SCHEMA_VERSION
+from runner.spec import Job, Train
+
+DEFAULT_EPOCHS = 3.0
+# Tokens of one micro-batch (padded) that `auto` aims at. On a card, enough to keep it busy; on a
+# CPU, more gains nothing and costs memory. The memory estimate replaces these two numbers later.
+MICRO_BATCH_TOKENS = {"cuda": 8192, "cpu": 4096}
+# Sections of a job that may differ between two starts of the same run.
+NOT_IDENTITY = ("checkpoint", "tracking", "secrets", "resources", "limits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,3 +113,178 @@ def read_plan(path: Path) -> Plan:
     raw["decisions"] = tuple(Decision(**decision) for decision in raw["decisions"])
     raw["sample_prompts"] = tuple(raw["sample_prompts"])
     return Plan(**raw)
+
+
+def build_plan(
+    job: Job,
+    *,
+    run_id: str,
+    model: PlannedModel,
+    train_data: PreparedSplit,
+    eval_data: PreparedSplit | None,
+    machine: Machine,
+) -> Plan:
+    """Resolve every `auto` of a job; nothing is executed.
+
+    Raises:
+        PlanError: the job asks for something this machine does not have.
+    """
+    decisions: list[Decision] = []
+
+    def decide(key: str, wanted: Any, resolved: Any, reason: str) -> Any:
+        if wanted != "auto" and wanted is not None:
+            return wanted
+        decisions.append(Decision(key=key, value=resolved, reason=reason))
+        return resolved
+
+    gpu = choose_gpu(job, machine)
+    device = "cuda" if gpu else "cpu"
+    if gpu is None and job.resources.gpus:
+        decide("resources.gpus", None, 0, "no NVIDIA GPU answers here: training on the CPU")
+    longest = max(train_data.longest, 8)
+    micro, accumulation = _batch_split(
+        job.train, device, longest * (2 if job.stage == "dpo" else 1)
+    )
+    decide(
+        "train.per_device_train_batch_size",
+        job.train.per_device_train_batch_size,
+        micro,
+        f"largest divisor of effective_batch_size with at most {MICRO_BATCH_TOKENS[device]} tokens"
+        f" (longest sample {longest})",
+    )
+    decide(
+        "train.gradient_accumulation_steps",
+        job.train.gradient_accumulation_steps,
+        accumulation,
+        "keeps the effective batch size",
+    )
+    epochs, steps = _length(job.train, train_data.num_samples, micro, accumulation)
+    training = TrainingPlan(
+        device=device,
+        micro_batch_size=micro,
+        gradient_accumulation_steps=accumulation,
+        num_steps=steps,
+        num_epochs=epochs,
+        warmup_steps=math.ceil(steps * job.train.warmup_ratio),
+        optim=decide("train.optim", job.train.optim, "adamw_torch_fused", "one kernel, no copies"),
+        gradient_checkpointing=decide(
+            "train.gradient_checkpointing",
+            job.train.gradient_checkpointing,
+            "full" if device == "cuda" else "off",
+            "saves device memory" if device == "cuda" else "memory is not short on a CPU",
+        ),
+        checkpoint_every_n=2,
+        attn_implementation=decide(
+            "model.attn_implementation",
+            job.model.attn_implementation,
+            "sdpa",
+            "in PyTorch itself, on every card and the CPU",
+        ),
+        compute_dtype=decide(
+            "quantization.compute_dtype",
+            job.quantization.compute_dtype,
+            job.model.dtype,
+            "same as model.dtype",
+        ),
+        packing=bool(
+            decide("data.packing", job.data.packing, False, "short samples are padded instead")
+        ),
+        num_threads=machine.num_cpus,
+        num_workers=decide(
+            "resources.num_workers",
+            None if device == "cpu" else job.resources.num_workers,
+            0,
+            "the data is in memory and the processors are busy training",
+        ),
+    )
+    resolved = job.canonical()
+    resolved["train"] |= {
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": accumulation,
+        "num_train_epochs": epochs,
+        "max_steps": steps,
+        "optim": training.optim,
+        "gradient_checkpointing": training.gradient_checkpointing,
+    }
+    return Plan(
+        run_id=run_id,
+        job=resolved,
+        model=model,
+        train_data=train_data,
+        eval_data=eval_data,
+        training=training,
+        decisions=tuple(decisions),
+        identity=_identity(resolved, model, train_data, eval_data, training),
+        sample_prompts=_sample_prompts(job, eval_data),
+    )
+
+
+def choose_gpu(job: Job, machine: Machine) -> Gpu | None:
+    """Return the card the job names, the first one, or None for the CPU.
+
+    Raises:
+        PlanError: the job names a card that is not here.
+    """
+    if not job.resources.gpus or (not machine.gpus and job.resources.gpu is None):
+        return None
+    wanted = job.resources.gpu
+    if wanted is None:
+        return machine.gpus[0]
+    for gpu in machine.gpus:
+        if str(wanted) in (str(gpu.index), gpu.uuid) or str(wanted).lower() in gpu.name.lower():
+            return gpu
+    present = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in machine.gpus) or "none"
+    raise PlanError(
+        id="plan-gpu-absent",
+        what=f"`resources.gpu` asks for {wanted!r}, which is not in this machine ({present})",
+        why="training on another card than the one asked for may not fit or cost more",
+        fix="name one that is here, or leave `resources.gpu` out to take the first",
+    )
+
+
+def _batch_split(train: Train, device: str, longest: int) -> tuple[int, int]:
+    """Return micro-batch and accumulation whose product is the effective batch size."""
+    effective = train.effective_batch_size
+    micro, accumulation = train.per_device_train_batch_size, train.gradient_accumulation_steps
+    if micro != "auto" and accumulation != "auto":
+        return micro, accumulation
+    if micro != "auto":
+        return micro, max(1, effective // micro)
+    if accumulation != "auto":
+        return max(1, effective // accumulation), accumulation
+    affordable = max(1, MICRO_BATCH_TOKENS[device] // max(longest, 1))
+    largest = max(n for n in range(1, effective + 1) if effective % n == 0 and n <= affordable)
+    return largest, effective // largest
+
+
+def _length(train: Train, num_samples: int, micro: int, accumulation: int) -> tuple[float, int]:
+    """Return epochs and optimiser steps; the last step of an epoch may be smaller.
+
+    Counted as transformers 5 does: an epoch ends with an optimiser step, whatever is left.
+    """
+    steps_per_epoch = math.ceil(math.ceil(num_samples / micro) / accumulation)
+    if train.max_steps is not None:
+        return train.max_steps / steps_per_epoch, train.max_steps
+    epochs = train.num_train_epochs or DEFAULT_EPOCHS
+    return epochs, math.ceil(steps_per_epoch * epochs)
+
+
+def _sample_prompts(job: Job, eval_data: PreparedSplit | None) -> tuple[int, ...]:
+    return (0,) if eval_data and job.tracking.samples != "none" else ()
+
+
+def _identity(
+    resolved: dict[str, Any],
+    model: PlannedModel,
+    train_data: PreparedSplit,
+    eval_data: PreparedSplit | None,
+    training: TrainingPlan,
+) -> str:
+    """Return the digest of everything that decides what is trained, and of nothing else."""
+    facts = {
+        "job": {key: value for key, value in resolved.items() if key not in NOT_IDENTITY},
+        "model": model.files,
+        "data": [split.sha256 for split in (train_data, eval_data) if split],
+        "training": asdict(training),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

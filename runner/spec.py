@@ -109,9 +109,9 @@ class Lora(Section):
     """Scale: the adapter's output is multiplied by alpha / r."""
     dropout: Fraction = 0.0
     """Dropout on the adapter's input; above 0 costs activation memory on every layer."""
-    target_modules: Annotated[str, Field(min_length=1)] | Annotated[
-        list[str], Field(min_length=1)
-    ] = "all-linear"
+    target_modules: (
+        Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
+    ) = "all-linear"
     """`all-linear`, or names of linear modules such as [q_proj, v_proj]."""
     use_dora: bool = False
     """Learn direction and magnitude apart (DoRA): better at low rank, slower."""
