@@ -86,8 +86,6 @@ def parse_gpu(line: str) -> Gpu | None:
         uuid=uuid,
         name=name,
         memory_bytes=int(memory_mib) * 2**20 if memory_mib.isdigit() else 0,
-        compute_capability=(int(major), int(minor))
-        if major.isdigit() and minor.isdigit()
-        else None,
+        compute_capability=(int(major), int(minor)) if is_number else None,
         driver=driver,
     )

@@ -1,0 +1,70 @@
+"""From a job file to everything a plan needs: the steps that `plan`, `train` and `resume` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.base_model.architecture import linear_modules
+from runner.base_model.source import ModelFolder, describe, fetch, file_hashes
+from runner.data.prepare import PreparedData, prepare
+from runner.data.tokenizer import load_tokenizer
+from runner.load import LoadedJob, check_against_model, load_job
+from runner.machine import Machine, read_machine
+from runner.plan import Plan, PlannedModel, build_plan
+from runner.record.layout import cache_root
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """A job whose model is described and whose data is proved and prepared."""
+
+    loaded: LoadedJob
+    model: ModelFolder
+    data: PreparedData
+    machine: Machine
+
+
+def resolve(path: Path, overrides: Sequence[str], *, offline: bool = False) -> Resolved:
+    """Load a job, describe its model and prepare its data; starts nothing.
+
+    Raises:
+        TrainboxError: all faults that can be found together.
+    """
+    loaded = load_job(path, overrides)
+    model = describe(loaded.job.model, offline=offline)
+    check_against_model(loaded, model.config, linear_modules(model.config, model.folder))
+    data = prepare(
+        loaded.job, load_tokenizer(model.folder), where=loaded.where, cache=cache_root()
+    )
+    return Resolved(loaded=loaded, model=model, data=data, machine=read_machine())
+
+
+def bring_model(resolved: Resolved, *, offline: bool, say: Callable[[str], None]) -> PlannedModel:
+    """Bring the weights into the cache and return the model as the training process finds it."""
+    folder = fetch(resolved.loaded.job.model, offline=offline, say=say)
+    return planned_model(folder)
+
+
+def planned_model(folder: ModelFolder) -> PlannedModel:
+    """Return the model with the hashes of its files."""
+    return PlannedModel(
+        public_name=folder.public_name,
+        revision=folder.revision,
+        folder=str(folder.folder),
+        model_type=str(folder.config.get("model_type", "unknown")),
+        files=file_hashes(folder.folder),
+    )
+
+
+def plan_of(resolved: Resolved, model: PlannedModel, run_id: str) -> Plan:
+    """Build the plan of a resolved job."""
+    return build_plan(
+        resolved.loaded.job,
+        run_id=run_id,
+        model=model,
+        train_data=resolved.data.train,
+        eval_data=resolved.data.eval,
+        machine=resolved.machine,
+    )
