@@ -88,6 +88,7 @@ class Plan:
     training: TrainingPlan
     decisions: tuple[Decision, ...]
     identity: str  # SHA-256 over what makes two starts the same run
+    overrides: tuple[str, ...] = ()  # `--set` arguments, as given
     sample_prompts: tuple[int, ...] = ()  # indices of eval samples whose answers are shown
 
     def write(self, path: Path) -> None:
@@ -111,6 +112,7 @@ def read_plan(path: Path) -> Plan:
     raw["eval_data"] = PreparedSplit(**raw["eval_data"]) if raw["eval_data"] else None
     raw["training"] = TrainingPlan(**raw["training"])
     raw["decisions"] = tuple(Decision(**decision) for decision in raw["decisions"])
+    raw["overrides"] = tuple(raw["overrides"])
     raw["sample_prompts"] = tuple(raw["sample_prompts"])
     return Plan(**raw)
 
@@ -123,6 +125,7 @@ def build_plan(
     train_data: PreparedSplit,
     eval_data: PreparedSplit | None,
     machine: Machine,
+    overrides: tuple[str, ...] = (),
 ) -> Plan:
     """Resolve every `auto` of a job; nothing is executed.
 
@@ -215,6 +218,7 @@ def build_plan(
         training=training,
         decisions=tuple(decisions),
         identity=_identity(resolved, model, train_data, eval_data, training),
+        overrides=overrides,
         sample_prompts=_sample_prompts(job, eval_data),
     )
 

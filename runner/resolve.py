@@ -35,9 +35,7 @@ def resolve(path: Path, overrides: Sequence[str], *, offline: bool = False) -> R
     loaded = load_job(path, overrides)
     model = describe(loaded.job.model, offline=offline)
     check_against_model(loaded, model.config, linear_modules(model.config, model.folder))
-    data = prepare(
-        loaded.job, load_tokenizer(model.folder), where=loaded.where, cache=cache_root()
-    )
+    data = prepare(loaded.job, load_tokenizer(model.folder), where=loaded.where, cache=cache_root())
     return Resolved(loaded=loaded, model=model, data=data, machine=read_machine())
 
 
@@ -67,4 +65,5 @@ def plan_of(resolved: Resolved, model: PlannedModel, run_id: str) -> Plan:
         train_data=resolved.data.train,
         eval_data=resolved.data.eval,
         machine=resolved.machine,
+        overrides=resolved.loaded.overrides,
     )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from runner.errors import EXIT_DONE
-from runner.progress import clock
 from runner.record.find import LATEST, find_run
-from runner.record.layout import SCHEMA_VERSION, RunDir, runs_root
-from runner.record.state import RESUMABLE, RunState, read_state
+from runner.record.layout import SCHEMA_VERSION, runs_root
+from runner.record.state import read_state
+from runner.summary import files_of, render_state
 
 EXAMPLES = """\
 examples:
@@ -36,57 +35,3 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(render_state(run_dir, state))
     return EXIT_DONE
-
-
-def files_of(run: RunDir) -> dict[str, str]:
-    """Return what exists in the run directory, name → path."""
-    named = {
-        "adapter": run.adapter,
-        "model": run.model,
-        "job": run.job,
-        "plan": run.plan,
-        "manifest": run.manifest,
-        "journal": run.journal,
-        "log": run.log,
-        "checkpoints": run.checkpoints,
-    }
-    return {name: str(path) for name, path in named.items() if path.exists()}
-
-
-def render_state(run: RunDir, state: RunState) -> str:
-    """Return the state as `key  value` lines, the next command last."""
-    lines = [("run", state.run_id), ("state", state.status)]
-    if state.reason:
-        lines.append(("reason", state.reason))
-    lines.append(("steps", f"{state.step} of {state.num_steps or '?'}"))
-    if state.attempts > 1:
-        lines.append(("attempts", str(state.attempts)))
-    if state.loss is not None:
-        lines.append(("training loss", f"{state.loss:.4f}"))
-    lines += held_out_lines(state)
-    if state.seconds is not None:
-        lines.append(("time", clock(state.seconds)))
-    if state.peak_memory_bytes:
-        lines.append(("peak memory", f"{state.peak_memory_bytes / 2**30:.2f} GiB"))
-    lines += [(name, _short(path)) for name, path in files_of(run).items()]
-    if state.status in RESUMABLE:
-        lines.append(("go on with", f"trainbox resume {state.run_id}"))
-    return "\n".join(f"{name:14} {value}" for name, value in lines)
-
-
-def held_out_lines(state: RunState) -> list[tuple[str, str]]:
-    """Return the held-out loss before and after, with the change in percent."""
-    before, after = state.loss_before, state.loss_after
-    if before is None:
-        return []
-    if after is None:
-        return [("held-out loss", f"{before:.4f} before training")]
-    change = 100 * (after - before) / before if before else 0.0
-    return [("held-out loss", f"{before:.4f} → {after:.4f} ({change:+.1f} %)")]
-
-
-def _short(path: str) -> str:
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path

@@ -1,4 +1,4 @@
-"""What state a run is in, read from its directory: the journal, and whether somebody holds the lock."""
+"""What state a run is in: read from the journal, and from who holds the lock."""
 
 from __future__ import annotations
 

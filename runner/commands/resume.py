@@ -1,0 +1,95 @@
+"""`trainbox resume RUN`: continue a run from its newest valid checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from runner.backends.choose import BACKENDS, choose_backend
+from runner.commands.train import say
+from runner.errors import EXIT_DONE, PlanError
+from runner.execute import execute
+from runner.plan import Plan, read_plan
+from runner.record.find import LATEST, find_run
+from runner.record.layout import RunDir, runs_root
+from runner.record.state import read_state
+from runner.resolve import bring_model, plan_of, resolve
+
+EXAMPLES = """\
+examples:
+  trainbox resume                    go on with the newest run
+  trainbox resume RUN --force        although job, data or model have changed (recorded)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run_name", metavar="RUN", nargs="?", default=LATEST, help="default: newest"
+    )
+    parser.add_argument("--backend", choices=["auto", *BACKENDS], default="auto")
+    parser.add_argument("--offline", action="store_true", help="use the cache alone, no network")
+    parser.add_argument("--force", action="store_true", help="go on although something has changed")
+    parser.add_argument("--json", action="store_true", help="print JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    run_dir = find_run(runs_root(), args.run_name)
+    if read_state(run_dir).status == "finished":
+        say(f"{run_dir.run_id} is finished; there is nothing to go on with")
+        return EXIT_DONE
+    before = read_plan(run_dir.plan)
+    resolved = resolve(run_dir.job, before.overrides, offline=args.offline)
+    model = bring_model(resolved, offline=args.offline, say=say)
+    now = plan_of(resolved, model, run_dir.run_id)
+    if now.identity != before.identity:
+        accept_changes(run_dir, changes(before, now), force=args.force)
+        now.write(run_dir.plan)
+    backend = choose_backend(args.backend, say=say)
+    return execute(run_dir, now, backend, as_json=args.json)
+
+
+def accept_changes(run: RunDir, changed: list[str], *, force: bool) -> None:
+    """Refuse a changed run unless forced.
+
+    Raises:
+        PlanError: something that decides what is trained has changed.
+    """
+    if force:
+        say(f"going on although this has changed: {'; '.join(changed)}")
+        return
+    raise PlanError(
+        id="resume-changed",
+        what=f"{run.run_id} is not what it was: {'; '.join(changed)}",
+        where=str(run.plan),
+        why="its checkpoints belong to another job, model or data set",
+        fix="put it back as it was, start a new run with `trainbox train`, or add --force",
+    )
+
+
+def changes(before: Plan, now: Plan) -> list[str]:
+    """Return what differs between two plans, `key: was → is`."""
+    was, is_now = flatten(before), flatten(now)
+    return [
+        f"{key}: {was.get(key)!r} → {is_now.get(key)!r}"
+        for key in sorted(was.keys() | is_now.keys())
+        if was.get(key) != is_now.get(key)
+    ]
+
+
+def flatten(plan: Plan) -> dict[str, object]:
+    """Return the values of a plan that make its identity, by dotted key."""
+    flat: dict[str, object] = {}
+
+    def walk(prefix: str, value: object) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, inner)
+        else:
+            flat[prefix] = value
+
+    walk("", plan.job)
+    walk("training", dataclasses.asdict(plan.training))
+    walk("model", plan.model.files)
+    walk("data.train", plan.train_data.source_sha256)
+    walk("data.eval", plan.eval_data.source_sha256 if plan.eval_data else None)
+    return flat
