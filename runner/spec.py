@@ -27,7 +27,11 @@ class Section(BaseModel):
     """A part of the job; unknown keys are refused, values are not coerced across types."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
 
@@ -103,16 +107,17 @@ class Data(Section):
 class Lora(Section):
     """The adapter (methods `qlora` and `lora`)."""
 
-    r: PositiveInt = 16
+    r: Annotated[int, Field(ge=1, le=4096)] = 16
     """Rank."""
     alpha: PositiveInt = 32
     """Scale: the adapter's output is multiplied by alpha / r."""
     dropout: Fraction = 0.0
     """Dropout on the adapter's input; above 0 costs activation memory on every layer."""
     target_modules: (
-        Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
+        Literal["all-linear"]
+        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
     ) = "all-linear"
-    """`all-linear`, or names of linear modules such as [q_proj, v_proj]."""
+    """Every linear layer but the output head, or names of modules such as [q_proj, v_proj]."""
     use_dora: bool = False
     """Learn direction and magnitude apart (DoRA): better at low rank, slower."""
     use_rslora: bool = False
@@ -171,7 +176,7 @@ class Checkpoint(Section):
 
     save_steps: PositiveInt = 100
     """Optimiser steps between checkpoints."""
-    save_minutes: Annotated[float, Field(gt=0.0)] | None = 10
+    save_minutes: Annotated[float, Field(gt=0.0)] | None = 10.0
     """Also after so many minutes; null turns the clock off."""
     keep: Annotated[int, Field(ge=2)] = 3
     """Newest valid checkpoints kept (at least 2: the last good one is never the only one)."""
@@ -194,6 +199,7 @@ class Tracking(Section):
     """Where metrics go, and where text of samples may go."""
 
     mlflow: Mlflow = Mlflow()
+    """The MLflow server that follows the journal."""
     samples: Literal["none", "terminal", "files"] = "terminal"
     """Where the answers before and after are shown; `files` writes them into the run."""
 
@@ -203,8 +209,8 @@ class Resources(Section):
 
     gpus: Annotated[int, Field(ge=0, le=1)] = 1
     """GPUs wanted; 0 trains on the CPU. With 1 and no GPU here the CPU is used, and said so."""
-    gpu: str | None = None
-    """Name, index or UUID of the GPU; null takes the first."""
+    gpu: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = None
+    """Index, name or UUID of the GPU; null takes the first."""
     memory_gib: Annotated[float, Field(gt=0.0)] | None = None
     """Memory limit of the container, in GiB; null sets none."""
     shm_gib: Annotated[float, Field(gt=0.0)] = 2.0
@@ -225,8 +231,8 @@ class Limits(Section):
 class Job(Section):
     """A fine-tuning job."""
 
-    version: Literal[1]
-    """Version of this format."""
+    version: Annotated[int, Field(ge=1, le=1)]  # Literal[1] would let `true` and 1.0 pass
+    """Version of this format; this trainbox reads version 1."""
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")]
     """Lower-case letters, digits and dashes; names the run."""
     stage: Literal["sft", "dpo"] = "sft"
@@ -234,19 +240,29 @@ class Job(Section):
     method: Literal["qlora", "lora", "full"] = "qlora"
     """Adapter on a 4-bit base, adapter on a 16-bit base, or all weights."""
     model: Model
+    """The base model."""
     quantization: Quantization = Quantization()
+    """How the frozen base is stored (method `qlora` only)."""
     data: Data
+    """What is trained on, and what is held out."""
     lora: Lora = Lora()
+    """The adapter (methods `qlora` and `lora`)."""
     dpo: Dpo = Dpo()
+    """Direct preference optimisation (stage `dpo` only)."""
     train: Train = Train()
+    """The optimisation."""
     checkpoint: Checkpoint = Checkpoint()
+    """When the run can be taken up again from."""
     tracking: Tracking = Tracking()
+    """Where metrics go, and where text of samples may go."""
     secrets: list[Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")]] = ["HF_TOKEN"]
     """Names of environment variables used by `trainbox fetch`; never values."""
     network: Literal["none", "hub"] = "none"
     """Network of the training process; `hub` only for streamed data."""
     resources: Resources = Resources()
+    """What the run may use."""
     limits: Limits = Limits()
+    """When the run is ended from outside."""
 
     def canonical(self) -> dict[str, Any]:
         """Return the job as plain JSON data with every default filled in."""
