@@ -108,18 +108,25 @@ class Supervisor:
         past = read_events(self.run_dir.journal)
         attempt = 1 + sum(event["event"] == "start" for event in past)
         self.run_dir.failure.unlink(missing_ok=True)
-        journal = Journal(self.run_dir.journal, attempt)
-        self._offset = self.run_dir.journal.stat().st_size
-        journal.write(
-            "start",
-            schema_version=SCHEMA_VERSION,
-            run_id=self.run_dir.run_id,
-            backend=self.backend.name,
-            device=self.plan.training.device,
-            num_steps=self.plan.training.num_steps,
-            pid=os.getpid(),
-        )
-        started = time.monotonic()
+        with Journal(self.run_dir.journal, attempt) as journal:
+            self._offset = self.run_dir.journal.stat().st_size
+            journal.write(
+                "start",
+                schema_version=SCHEMA_VERSION,
+                run_id=self.run_dir.run_id,
+                backend=self.backend.name,
+                device=self.plan.training.device,
+                num_steps=self.plan.training.num_steps,
+                pid=os.getpid(),
+            )
+            started = time.monotonic()
+            exit_code = self._launch_and_watch(attempt, lock, started)
+            outcome = judge(exit_code, self._asked, self._failure(), self._log_tail())
+            journal.write("end", **asdict(outcome), seconds=time.monotonic() - started)
+        self._follow_journal()
+        return outcome
+
+    def _launch_and_watch(self, attempt: int, lock: Lock, started: float) -> int:
         process = self.backend.launch(
             self.run_dir,
             {"TRAINBOX_ATTEMPT": str(attempt), "TRAINBOX_SUPERVISOR_PID": str(os.getpid())},
@@ -131,11 +138,7 @@ class Supervisor:
         exit_code = self._watch(process, started)
         reader.join(timeout=5)
         self._follow_journal()
-        outcome = judge(exit_code, self._asked, self._failure(), self._log_tail())
-        journal.write("end", **asdict(outcome), seconds=time.monotonic() - started)
-        journal.close()
-        self._follow_journal()
-        return outcome
+        return exit_code
 
     def _watch(self, process: Process, started: float) -> int:
         """Return the child's exit code; pass signals on and keep the time limit meanwhile."""
@@ -166,8 +169,9 @@ class Supervisor:
     def _read_terminal(self, process: Process) -> None:
         if process.terminal is None:
             return
-        for line in process.terminal:
-            self.on_terminal(line.decode("utf-8", errors="replace").rstrip("\n"))
+        with process.terminal as lines:
+            for line in lines:
+                self.on_terminal(line.decode("utf-8", errors="replace").rstrip("\n"))
 
     def _write_supervisor_file(self, attempt: int, process: Process) -> None:
         facts = {
@@ -184,10 +188,10 @@ class Supervisor:
 
     def _failure(self) -> dict[str, str] | None:
         try:
-            failure: dict[str, str] = json.loads(self.run_dir.failure.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            failure = json.loads(self.run_dir.failure.read_text(encoding="utf-8"))
+            return {"id": str(failure["id"]), "what": str(failure["what"])}
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return failure
 
     def _log_tail(self) -> str:
         with self.run_dir.log.open("rb") as file:

@@ -35,6 +35,12 @@ class Journal:
     def close(self) -> None:
         self._file.close()
 
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def read_from(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     """Read the complete lines from a byte offset on; return them and the next offset.
