@@ -1,0 +1,83 @@
+"""The state of a run follows from its journal and its lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.errors import TrainboxError
+from runner.record.find import find_run
+from runner.record.journal import Journal
+from runner.record.layout import RunDir
+from runner.record.state import Lock, list_runs, read_state, state_from_events
+from tests.runner.plans import tiny_plan
+
+START: dict[str, Any] = {"event": "start", "time": 10.0, "attempt": 1, "num_steps": 4}
+
+
+def step(number: int, loss: float, attempt: int = 1) -> dict[str, Any]:
+    return {
+        "event": "step", "time": 10.0 + number, "attempt": attempt, "step": number, "loss": loss,
+        "tokens": 100, "peak_memory_bytes": 5,
+    }  # fmt: skip
+
+
+def end(status: str) -> dict[str, Any]:
+    return {"event": "end", "time": 20.0, "attempt": 1, "status": status, "exit_code": 1}
+
+
+@pytest.mark.parametrize(
+    ("events", "locked", "status"),
+    [
+        ([START], True, "running"),
+        ([START, step(1, 2.0)], False, "interrupted"),
+        ([START, end("stopped")], False, "stopped"),
+        ([START, end("stopped"), START], True, "running"),
+        ([START, end("stopped"), START], False, "interrupted"),
+        ([], False, "interrupted"),
+    ],
+)
+def test_status(events: list[dict[str, Any]], locked: bool, status: str) -> None:
+    """A run is what its last line says; without one it runs as long as somebody holds it."""
+    assert state_from_events("r", events, locked).status == status
+
+
+def test_numbers_are_of_all_attempts() -> None:
+    """Steps, tokens and losses are summed up over attempts, each step once."""
+    events = [START, step(1, 3.0), step(2, 2.0), {**START, "attempt": 2}, step(3, 1.0, 2)]
+    state = state_from_events("r", events, False)
+    assert (state.step, state.loss, state.tokens, state.attempts) == (3, 1.0, 300, 2)
+
+
+def make_run(root: Path, name: str) -> RunDir:
+    run = RunDir(root / name)
+    run.path.mkdir(parents=True)
+    tiny_plan().write(run.plan)
+    return run
+
+
+def test_runs_are_found_by_name_beginning_or_as_the_latest(tmp_path: Path) -> None:
+    """A run is named as a shell completes it; what is unclear is refused."""
+    for name in ("demo-1-aa", "demo-2-bb", "full-1-cc"):
+        make_run(tmp_path, name)
+    assert [run.run_id for run in list_runs(tmp_path)] == ["demo-1-aa", "demo-2-bb", "full-1-cc"]
+    assert find_run(tmp_path, "full").run_id == "full-1-cc"
+    assert find_run(tmp_path, "latest").run_id == "full-1-cc"
+    assert find_run(tmp_path, "runs/demo-1-aa/").run_id == "demo-1-aa"
+    for wrong in ("demo", "nothing"):
+        with pytest.raises(TrainboxError):
+            find_run(tmp_path, wrong)
+
+
+def test_a_held_lock_makes_a_run_running(tmp_path: Path) -> None:
+    """The lock, not a process id that may be reused, says whether a run is alive."""
+    run = make_run(tmp_path, "demo-1-aa")
+    with Journal(run.journal, attempt=1) as journal:
+        journal.write("start", num_steps=4)
+    lock = Lock(run)
+    assert lock.acquire(0)
+    assert read_state(run).status == "running"
+    lock.close()
+    assert read_state(run).status == "interrupted"
