@@ -1,0 +1,180 @@
+"""From samples to tokens: conversations and texts to ids with a loss mask, pairs to three lists.
+
+Works on batches: the tokenizers library encodes them on all cores.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.data.faults import RowFault
+from runner.data.formats import Chat, Message, Pair, Sample
+from runner.data.mask import Marked, Marker, token_mask
+from runner.data.tokenizer import Tokenizer
+
+Ids = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One sample: parts end to end, and which tokens carry loss.
+
+    SFT has one part; DPO three: prompt, chosen and rejected.
+    """
+
+    parts: tuple[Ids, ...]
+    supervised: Mask  # over all parts
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens the model sees: of a pair, the prompt counts twice."""
+        total = sum(len(part) for part in self.parts)
+        return total + (len(self.parts[0]) if len(self.parts) == 3 else 0)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence the model sees at once."""
+        return len(self.parts[0]) + max((len(part) for part in self.parts[1:]), default=0)
+
+    @property
+    def num_supervised(self) -> int:
+        return int(self.supervised.sum())
+
+    def truncated(self, max_length: int) -> Encoded:
+        """Return the sample cut to a length from its end; of a pair, the answers are cut."""
+        if len(self.parts) == 1:
+            return Encoded((self.parts[0][:max_length],), self.supervised[:max_length])
+        prompt = self.parts[0][:max_length]
+        answers = [part[: max_length - len(prompt)] for part in self.parts[1:]]
+        return _pair(prompt, *answers)
+
+
+class Encoder:
+    """Encodes samples; keeps count of everything it had to decide.
+
+    Args:
+        tokenizer: of the base model.
+        marker: renders and marks.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, marker: Marker) -> None:
+        self.tokenizer = tokenizer
+        self.marker = marker
+        self.oddities: Counter[str] = Counter()
+
+    def encode(self, samples: Sequence[Sample]) -> list[Encoded | RowFault]:
+        """Return samples as tokens, in order; a RowFault where one cannot be."""
+        if samples and isinstance(samples[0], Pair):
+            return self._encode_pairs([sample for sample in samples if isinstance(sample, Pair)])
+        marked = [self._mark(sample) for sample in samples]
+        texts = [item for item in marked if isinstance(item, Marked)]
+        encodings = iter(self._encode_marked(texts))
+        return [item if isinstance(item, RowFault) else next(encodings) for item in marked]
+
+    def _mark(self, sample: Sample) -> Marked | RowFault:
+        assert not isinstance(sample, Pair)
+        try:
+            if isinstance(sample, Chat):
+                return self.marker.mark_chat(sample)
+            return self.marker.mark_text(sample)
+        except RowFault as fault:
+            return fault
+
+    def _encode_marked(self, marked: Sequence[Marked]) -> list[Encoded | RowFault]:
+        encodings = self._encode_texts([(item.text, item.is_rendered) for item in marked])
+        return [
+            self._masked(item, encoding) for item, encoding in zip(marked, encodings, strict=True)
+        ]
+
+    def _encode_texts(self, texts: Sequence[tuple[str, bool]]) -> list[Any]:
+        """Encode (text, is_rendered); BOS and its like are added to what no template wrote."""
+        encodings: list[Any] = [None] * len(texts)
+        for is_rendered in (True, False):
+            chosen = [i for i, (_, rendered) in enumerate(texts) if rendered == is_rendered]
+            batch = self.tokenizer.encode(
+                [texts[i][0] for i in chosen], add_special_tokens=not is_rendered
+            )
+            for i, encoding in zip(chosen, batch, strict=True):
+                encodings[i] = encoding
+        return encodings
+
+    def _masked(self, marked: Marked, encoding: Any) -> Encoded | RowFault:
+        ids = self._ids(encoding, marked.text)
+        supervised = np.full(len(ids), marked.whole)
+        if not marked.whole:
+            tokens, num_straddling = token_mask(encoding, marked.spans, len(marked.text))
+            for first, stop in tokens:
+                supervised[first:stop] = True
+            self.oddities["straddling_tokens"] += num_straddling
+        self.oddities["altered_turns"] += marked.num_altered
+        self.oddities["added_eos"] += marked.has_added_eos
+        self.oddities["off_prompt"] += marked.is_off_prompt
+        if not supervised.any():
+            return RowFault("data-nothing-supervised")
+        return Encoded((ids,), supervised)
+
+    def _ids(self, encoding: Any, text: str) -> Ids:
+        ids = np.asarray(encoding.ids, dtype=np.int32)
+        eos = self.tokenizer.eos_token
+        # a tokenizer that adds EOS by itself must not double the one that the text ends with
+        is_doubled = len(ids) > 1 and ids[-1] == ids[-2] == self.tokenizer.eos_id
+        return ids[:-1] if is_doubled and eos and not text.endswith(eos + eos) else ids
+
+    def _encode_pairs(self, pairs: Sequence[Pair]) -> list[Encoded | RowFault]:
+        texts = [self._pair_texts(pair) for pair in pairs]
+        good = [item for item in texts if not isinstance(item, RowFault)]
+        encodings = self._encode_texts([text for triple in good for text in triple])
+        triples = iter(zip(*[iter(zip(sum(good, ()), encodings, strict=True))] * 3, strict=True))
+        return [
+            item if isinstance(item, RowFault) else self._join_pair(next(triples)) for item in texts
+        ]
+
+    def _pair_texts(self, pair: Pair) -> tuple[tuple[str, bool], ...] | RowFault:
+        """Return the texts of prompt, prompt + chosen and prompt + rejected."""
+        try:
+            if isinstance(pair.prompt, str):
+                assert isinstance(pair.chosen, str) and isinstance(pair.rejected, str)
+                sides = [self.marker.with_eos(side) for side in (pair.chosen, pair.rejected)]
+                return tuple((pair.prompt + side, False) for side in ("", *sides))
+            assert self.marker.template is not None
+            prompt = self.marker.template.render(pair.prompt, add_generation_prompt=True)
+            chosen = self._conversation(pair.prompt, pair.chosen)
+            rejected = self._conversation(pair.prompt, pair.rejected)
+            return ((prompt, True), (chosen, True), (rejected, True))
+        except RowFault as fault:
+            return fault
+
+    def _conversation(self, prompt: list[Message], answer: list[Message] | str) -> str:
+        assert isinstance(answer, list)
+        marked = self.marker.mark_chat(Chat(prompt + answer, num_context=len(prompt)))
+        self.oddities["added_eos"] += marked.has_added_eos
+        return marked.text
+
+    def _join_pair(self, triple: Sequence[tuple[tuple[str, bool], Any]]) -> Encoded | RowFault:
+        """Split prompt from answers where the tokens part, as TRL's DPO trainer does (1.16)."""
+        prompt, chosen, rejected = (self._ids(encoding, text[0]) for text, encoding in triple)
+        shared = min(_common_prefix(prompt, chosen), _common_prefix(prompt, rejected))
+        self.oddities["off_prompt"] += shared < len(prompt)
+        sample = _pair(prompt[:shared], chosen[shared:], rejected[shared:])
+        if not len(sample.parts[1]) or not len(sample.parts[2]):
+            return RowFault("data-nothing-supervised")
+        return sample
+
+
+def _pair(prompt: Ids, chosen: Ids, rejected: Ids) -> Encoded:
+    supervised = np.ones(len(prompt) + len(chosen) + len(rejected), dtype=np.bool_)
+    supervised[: len(prompt)] = False
+    return Encoded((prompt, chosen, rejected), supervised)
+
+
+def _common_prefix(first: Ids, second: Ids) -> int:
+    length = min(len(first), len(second))
+    differing = np.flatnonzero(first[:length] != second[:length])
+    return int(differing[0]) if len(differing) else length

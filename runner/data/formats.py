@@ -1,0 +1,309 @@
+"""From a row to what it says: a conversation, a plain text, or a preference pair.
+
+| format | columns (inner keys) | becomes |
+|---|---|---|
+| messages | messages (role, content) | Chat |
+| prompt_completion | prompt, completion: both strings, or both lists of messages | Text or Chat |
+| alpaca | instruction, output, optional input, system, history | Chat; Text without template |
+| sharegpt | conversations (from, value), optional system | Chat |
+| preference | chosen, rejected, optional prompt: strings or lists of messages | Pair |
+| text | text | Text |
+
+Strings of prompt_completion and preference are plain text, as in TRL: no chat template around them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runner.data.faults import RowFault, kind_of, shown_name, shown_names
+from runner.spec import Format
+
+Message = dict[str, str]  # role and content
+
+EXPECTED: dict[Format, tuple[str, ...]] = {
+    "messages": ("messages", "role", "content"),
+    "prompt_completion": ("prompt", "completion", "role", "content"),
+    "alpaca": ("instruction", "input", "output", "system", "history"),
+    "sharegpt": ("conversations", "system", "from", "value"),
+    "preference": ("prompt", "chosen", "rejected", "role", "content"),
+    "text": ("text",),
+}
+
+ROLES = {role: role for role in ("system", "user", "assistant", "tool")}
+SHAREGPT_ROLES = {**ROLES, "human": "user", "gpt": "assistant", "observation": "tool"}
+
+# The prompt of the Stanford Alpaca release (tatsu-lab/stanford_alpaca, train.py, PROMPT_DICT).
+ALPACA_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
+)
+ALPACA_NO_INPUT = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes "
+    "the request.\n\n### Instruction:\n{instruction}\n\n### Response:"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A conversation; turns before `num_context` never carry loss of their own."""
+
+    messages: list[Message]
+    num_context: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text; the loss is on the completion, all of it where there is no prompt."""
+
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one prompt: three lists of messages, or three strings."""
+
+    prompt: list[Message] | str
+    chosen: list[Message] | str
+    rejected: list[Message] | str
+
+
+Sample = Chat | Text | Pair
+
+
+class Converter:
+    """Turns rows of one source into samples, and counts what it leaves out.
+
+    Args:
+        format: of the source.
+        columns: expected name → name in the file.
+        has_template: whether chats can be rendered; without, alpaca becomes its classic prompt.
+    """
+
+    def __init__(
+        self, format: Format, columns: Mapping[str, str] | None, *, has_template: bool
+    ) -> None:
+        self.names = {name: name for name in EXPECTED[format]} | dict(columns or {})
+        self.has_template = has_template
+        self.ignored_keys: Counter[str] = Counter()  # keys of a message that no text is made of
+        self._convert: Callable[[dict[str, Any]], Sample] = getattr(self, f"_{format}")
+
+    def __call__(self, row: dict[str, Any]) -> Sample:
+        """Return what a row says.
+
+        Raises:
+            RowFault: the row is not of its format.
+        """
+        if row.get("tools") or row.get("functions"):
+            raise RowFault("data-tools", shown_name("tools" if row.get("tools") else "functions"))
+        return self._convert(row)
+
+    def _messages(self, row: dict[str, Any]) -> Sample:
+        return self._chat(self._required(row, "messages"), "messages")
+
+    def _sharegpt(self, row: dict[str, Any]) -> Sample:
+        turns = self._turns(
+            self._required(row, "conversations"), "conversations", "from", "value", SHAREGPT_ROLES
+        )
+        system = self._optional_text(row, "system")
+        if system and turns[0]["role"] != "system":
+            turns.insert(0, {"role": "system", "content": system})
+        return _with_assistant(Chat(turns))
+
+    def _prompt_completion(self, row: dict[str, Any]) -> Sample:
+        prompt, completion = self._required(row, "prompt"), self._required(row, "completion")
+        if isinstance(prompt, str) and isinstance(completion, str):
+            return Text(check_text(prompt, "prompt"), check_text(completion, "completion"))
+        context, answer = self._side(prompt, "prompt"), self._side(completion, "completion")
+        return _with_assistant(Chat(context + answer, num_context=len(context)))
+
+    def _alpaca(self, row: dict[str, Any]) -> Sample:
+        instruction = check_text(self._required(row, "instruction"), "instruction")
+        output = check_text(self._required(row, "output"), "output")
+        more = self._optional_text(row, "input")
+        system = self._optional_text(row, "system")
+        history = self._history(row)
+        if not self.has_template:
+            return _classic_alpaca(instruction, more, output, system, history)
+        messages = [{"role": "system", "content": system}] if system else []
+        messages += history
+        question = f"{instruction}\n\n{more}" if more else instruction
+        messages.append({"role": "user", "content": question})
+        messages.append({"role": "assistant", "content": output})
+        return Chat(messages)
+
+    def _history(self, row: dict[str, Any]) -> list[Message]:
+        history = row.get(self.names["history"]) or []
+        if not isinstance(history, list):
+            raise RowFault("data-wrong-type", f"history is a {kind_of(history)}, a list expected")
+        messages: list[Message] = []
+        for index, pair in enumerate(history):
+            field = f"history[{index}]"
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise RowFault("data-wrong-type", f"{field} is not a pair of texts")
+            for role, text in zip(("user", "assistant"), pair, strict=True):
+                messages.append({"role": role, "content": check_text(text, field)})
+        return messages
+
+    def _preference(self, row: dict[str, Any]) -> Sample:
+        chosen, rejected = self._required(row, "chosen"), self._required(row, "rejected")
+        prompt = row.get(self.names["prompt"])
+        if isinstance(chosen, str) and isinstance(rejected, str) and isinstance(prompt, str | None):
+            pair = self._text_pair(prompt, chosen, rejected)
+        else:
+            pair = self._chat_pair(prompt, chosen, rejected)
+        if pair.chosen == pair.rejected:
+            raise RowFault("data-same-pair")
+        return pair
+
+    def _text_pair(self, prompt: str | None, chosen: str, rejected: str) -> Pair:
+        check_text(chosen, "chosen")
+        check_text(rejected, "rejected")
+        if prompt is not None:
+            return Pair(check_text(prompt, "prompt"), chosen, rejected)
+        shared = _common_length(chosen, rejected)
+        if 0 < shared < max(len(chosen), len(rejected)) and chosen[shared - 1] == " ":
+            shared -= 1  # the space belongs to the answer, as in trl.extract_prompt
+        return Pair(chosen[:shared], chosen[shared:], rejected[shared:])
+
+    def _chat_pair(self, prompt: Any, chosen: Any, rejected: Any) -> Pair:
+        answers = self._side(chosen, "chosen"), self._side(rejected, "rejected")
+        # A prompt given as a string beside whole conversations repeats their first turn.
+        if isinstance(prompt, list) or (isinstance(prompt, str) and isinstance(chosen, str)):
+            context = self._side(prompt, "prompt", role="user")
+        else:
+            context = answers[0][: _common_length(*answers)]
+            answers = answers[0][len(context) :], answers[1][len(context) :]
+        for name, answer in zip(("chosen", "rejected"), answers, strict=True):
+            if not answer or answer[-1]["role"] != "assistant":
+                raise RowFault("data-no-assistant", f"{name} must end with an assistant turn")
+        if not context:
+            raise RowFault("data-missing-column", "no `prompt`, and no first turns in common")
+        return Pair(context, *answers)
+
+    def _text(self, row: dict[str, Any]) -> Sample:
+        return Text("", check_text(self._required(row, "text"), "text"))
+
+    def _required(self, row: dict[str, Any], name: str) -> Any:
+        column = self.names[name]
+        if column in row:
+            return row[column]
+        near = difflib.get_close_matches(column, list(row), n=1)
+        hint = f"; nearest is {shown_name(near[0])}" if near else ""
+        raise RowFault(
+            "data-missing-column",
+            f"no {shown_name(column)}{hint}; the row has {shown_names(list(row))}",
+        )
+
+    def _optional_text(self, row: dict[str, Any], name: str) -> str:
+        value = row.get(self.names[name])
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return ""
+        return check_text(value, name)
+
+    def _chat(self, value: Any, field: str) -> Chat:
+        return _with_assistant(Chat(self._turns(value, field, "role", "content", ROLES)))
+
+    def _side(self, value: Any, field: str, role: str = "assistant") -> list[Message]:
+        """Return one side of a pair as messages; a bare string is one turn of the given role."""
+        if isinstance(value, str):
+            role = "user" if field == "prompt" else role
+            return [{"role": role, "content": check_text(value, field)}]
+        return self._turns(value, field, "role", "content", ROLES)
+
+    def _turns(
+        self, value: Any, field: str, role_key: str, text_key: str, roles: Mapping[str, str]
+    ) -> list[Message]:
+        if not isinstance(value, list):
+            raise RowFault("data-wrong-type", f"{field} is a {kind_of(value)}, a list expected")
+        if not value:
+            raise RowFault("data-empty-content", f"{field} is an empty list")
+        role_key, text_key = self.names.get(role_key, role_key), self.names.get(text_key, text_key)
+        turns = []
+        for index, turn in enumerate(value):
+            if not isinstance(turn, dict):
+                kind = f"{field}[{index}] is a {kind_of(turn)}, an object expected"
+                raise RowFault("data-wrong-type", kind)
+            turns.append(self._turn(turn, f"{field}[{index}]", role_key, text_key, roles))
+        return turns
+
+    def _turn(
+        self,
+        turn: dict[str, Any],
+        field: str,
+        role_key: str,
+        text_key: str,
+        roles: Mapping[str, str],
+    ) -> Message:
+        if turn.get("tool_calls") or turn.get("function_call"):
+            raise RowFault("data-tools", field)
+        if role_key not in turn or text_key not in turn:
+            missing = role_key if role_key not in turn else text_key
+            keys = shown_names(list(turn))
+            raise RowFault(
+                "data-missing-column", f"{field} has no {shown_name(missing)}; it has {keys}"
+            )
+        role = turn[role_key]
+        if not isinstance(role, str) or role not in roles:
+            raise RowFault("data-unknown-role", f"{field}.{role_key} is {shown_name(role)}")
+        if len(turn) > 2:
+            unread = (key for key in turn if key not in (role_key, text_key))
+            self.ignored_keys.update(key for key in unread if turn[key] is not None)
+        return {"role": roles[role], "content": check_text(turn[text_key], f"{field}.{text_key}")}
+
+
+def unknown_columns(format: Format, columns: Mapping[str, str] | None) -> list[str]:
+    """Return the keys of a column map that the format does not know."""
+    return [name for name in columns or {} if name not in EXPECTED[format]]
+
+
+def check_text(value: Any, field: str) -> str:
+    """Return a text that can be trained on.
+
+    Raises:
+        RowFault: it is no string, holds nothing but white space, or cannot be tokenised.
+    """
+    if not isinstance(value, str):
+        raise RowFault("data-wrong-type", f"{field} is a {kind_of(value)}, a string expected")
+    if not value.strip():
+        raise RowFault("data-empty-content", field)
+    if "\0" in value:
+        raise RowFault("data-nul", field)
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise RowFault("data-lone-surrogate", field) from None  # the cause holds the text
+    return value
+
+
+def _with_assistant(chat: Chat) -> Chat:
+    if any(turn["role"] == "assistant" for turn in chat.messages[chat.num_context :]):
+        return chat
+    raise RowFault("data-no-assistant")
+
+
+def _classic_alpaca(
+    instruction: str, more: str, output: str, system: str, history: list[Message]
+) -> Text:
+    if history:
+        raise RowFault("data-template", "history needs a chat template, and the model has none")
+    form = ALPACA_WITH_INPUT if more else ALPACA_NO_INPUT
+    prompt = form.format(instruction=instruction, input=more)
+    return Text(f"{system}\n\n{prompt}" if system else prompt, output)
+
+
+def _common_length(first: Any, second: Any) -> int:
+    """Return how many leading elements two strings or lists share."""
+    length = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        length += 1
+    return length

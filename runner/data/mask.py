@@ -1,0 +1,411 @@
+"""Which characters of a rendered conversation carry loss, and which tokens these are.
+
+Supervised is what the model has to write itself: everything from the end of the generation prompt
+to the stop token of an assistant turn, the stop token included, what follows it not. Turns are
+found by four ways, each of which proves itself by an equality of texts; if none holds, the row is
+refused. Nothing is guessed.
+
+1. `{% generation %}` markers of the template, one block an assistant turn.
+2. The shape: the template rendered with a sentinel in place of every content gives the fixed pieces
+   between the contents; the text must be exactly pieces and contents in turn. Kept by role order,
+   so that a row costs one rendering.
+3. One sentinel: only this turn's content is replaced, the rest of the text must stay as it is
+   (templates that leave out the reasoning of earlier turns).
+4. The prefix: the conversation up to this turn, with generation prompt, must be the start of the
+   one that includes it, and that the start of the whole (templates that treat the last turn apart).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from runner.data.faults import RowFault
+from runner.data.formats import Chat, Message, Text
+from runner.data.template import ChatTemplate, Span
+
+LossOn = Literal["assistant", "completion", "all"]
+END_OF_THOUGHT = "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A text with the characters that carry loss."""
+
+    text: str
+    spans: list[Span]  # sorted, apart from each other
+    is_rendered: bool  # by a chat template, which writes BOS itself where it is wanted
+    whole: bool = False  # every token carries loss, those without characters (BOS) too
+    num_altered: int = 0  # assistant turns that the template did not render in full
+    has_added_eos: bool = False
+    is_off_prompt: bool = False  # the text does not go on where the generation prompt ends
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An assistant turn in a rendered text: [start, end) of what the model writes, sans stop."""
+
+    start: int
+    end: int
+    is_altered: bool = False
+    is_off_prompt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a template writes around the contents of one order of roles.
+
+    `pieces[i]` stands before content i, the last piece after the last content; `leads[i]` is the
+    end of pieces[i] that the model writes itself (None: the generation prompt does not fit).
+    """
+
+    pieces: tuple[str, ...]
+    leads: tuple[str | None, ...]
+
+
+class Marker:
+    """Renders conversations and plain texts, and marks what carries loss.
+
+    Args:
+        template: the chat template; None where the model has none.
+        added_tokens: all tokens that are taken whole, longest first: a stop token is one of them.
+        eos_token: appended (and supervised) where nothing else stops the sample.
+        loss_on: as in the job.
+    """
+
+    def __init__(
+        self,
+        template: ChatTemplate | None,
+        added_tokens: Sequence[str],
+        eos_token: str | None,
+        loss_on: LossOn,
+    ) -> None:
+        self.template = template
+        self.eos_token = eos_token
+        self.loss_on = loss_on
+        any_token = "|".join(map(re.escape, added_tokens)) or "(?!)"
+        self._stop_at = re.compile(rf"\s*(?:{any_token})")
+        self._token_at_end = re.compile(rf"(?:{any_token})\Z")
+        self._shapes: dict[tuple[str, ...], Shape | None] = {}
+        self._stops: dict[tuple[str, ...], str | None] = {}
+
+    def mark_text(self, text: Text) -> Marked:
+        """Mark a plain text: its completion and one EOS carry loss."""
+        whole = text.prompt + self.with_eos(text.completion)
+        everything = self.loss_on == "all" or not text.prompt
+        return Marked(
+            whole,
+            [(0 if everything else len(text.prompt), len(whole))],
+            is_rendered=False,
+            whole=everything,
+        )
+
+    def with_eos(self, text: str) -> str:
+        """Return a text that ends with one EOS token."""
+        if self.eos_token is None:
+            raise RowFault("data-no-stop")
+        return text if text.endswith(self.eos_token) else text + self.eos_token
+
+    def mark_chat(self, chat: Chat) -> Marked:
+        """Render a conversation and mark its assistant turns.
+
+        Raises:
+            RowFault: the template refuses it, or its turns cannot be found for certain.
+        """
+        assert self.template is not None, "a chat needs a template: checked before the first row"
+        text = self.template.render(chat.messages)
+        if self.loss_on == "all":
+            needs_eos = _ends_with_assistant(chat.messages) and not self._ends_with_token(text)
+            text = self.with_eos(text) if needs_eos else text
+            return Marked(
+                text, [(0, len(text))], is_rendered=True, whole=True, has_added_eos=needs_eos
+            )
+        spans = self._generation_spans(text, chat.messages)
+        turns = [] if spans else self.find_turns(text, chat.messages)
+        spans = spans or [self._with_stop(text, turn, chat.messages) for turn in turns]
+        start, end = spans[-1]
+        needs_eos = _ends_with_assistant(chat.messages) and not self._ends_with_token(
+            text[start:end]
+        )
+        wanted = self._wanted(chat)
+        return Marked(
+            self.with_eos(text) if needs_eos else text,
+            [spans[number] for number in wanted] + self._eos_span(text, end) * needs_eos,
+            is_rendered=True,
+            num_altered=sum(turn.is_altered for turn in turns),
+            has_added_eos=needs_eos,
+            is_off_prompt=any(turns[number].is_off_prompt for number in wanted if turns),
+        )
+
+    def _eos_span(self, text: str, answer_end: int) -> list[Span]:
+        """Return the span of an EOS added at the end, with the white space that leads to it."""
+        start = len(text) if text[answer_end:].strip() else answer_end
+        return [(start, len(text) + len(self.eos_token or ""))]
+
+    def _wanted(self, chat: Chat) -> list[int]:
+        """Return which assistant turns carry loss, counted among the assistant turns."""
+        before = sum(turn["role"] == "assistant" for turn in chat.messages[: chat.num_context])
+        total = len(_assistants(chat.messages))
+        return [total - 1] if self.loss_on == "completion" else list(range(before, total))
+
+    def find_turns(self, text: str, messages: Sequence[Message]) -> list[Turn]:
+        """Return every assistant turn of a rendered conversation.
+
+        Raises:
+            RowFault: one of them cannot be found for certain.
+        """
+        found = self._by_shape(text, messages)
+        if found is None:
+            found = [self._by_turn(text, messages, i) for i in _assistants(messages)]
+        return found
+
+    def _by_shape(self, text: str, messages: Sequence[Message]) -> list[Turn] | None:
+        shape = self._shape(tuple(message["role"] for message in messages))
+        if shape is None or not text.startswith(shape.pieces[0]):
+            return None
+        turns, position = [], len(shape.pieces[0])
+        for index, message in enumerate(messages):
+            is_assistant = message["role"] == "assistant"
+            after = shape.pieces[index + 1]
+            rendered = next(
+                (
+                    version
+                    for version in _versions(message["content"], is_assistant)
+                    if text.startswith(version + after, position)
+                ),
+                None,
+            )
+            if rendered is None:
+                return None
+            end = position + len(rendered)
+            if is_assistant:
+                lead = shape.leads[index]
+                start = position - len(lead or "")
+                is_altered = rendered.strip() != message["content"].strip()
+                turns.append(Turn(start, end, is_altered, is_off_prompt=lead is None))
+            position = end + len(after)
+        return turns if position == len(text) else None
+
+    def _shape(self, roles: tuple[str, ...]) -> Shape | None:
+        if roles not in self._shapes:
+            self._shapes[roles] = self._measure_shape(roles)
+        return self._shapes[roles]
+
+    def _measure_shape(self, roles: tuple[str, ...]) -> Shape | None:
+        assert self.template is not None
+        sentinels = [f"trainbox{number}sentinel" for number in range(len(roles))]
+        messages = [
+            {"role": role, "content": sentinel}
+            for role, sentinel in zip(roles, sentinels, strict=True)
+        ]
+        try:
+            text = self.template.render(messages)
+        except RowFault:
+            return None
+        pieces = []
+        for sentinel in sentinels:
+            if text.count(sentinel) != 1:
+                return None
+            piece, text = text.split(sentinel)
+            pieces.append(piece)
+        pieces.append(text)
+        leads: list[str | None] = []
+        before = ""
+        for index, role in enumerate(roles):
+            before += pieces[index]
+            is_assistant = role == "assistant"
+            leads.append(self._lead(before, messages[:index]) if is_assistant else "")
+            before += sentinels[index]
+        return Shape(tuple(pieces), tuple(leads))
+
+    def _lead(self, before: str, history: Sequence[Message]) -> str | None:
+        """Return the end of the text before a content that the generation prompt leaves open.
+
+        None where the text does not begin with the generation prompt, or where the template has
+        none: a role header would then pass for the model's own words.
+        """
+        assert self.template is not None
+        try:
+            prompt = self.template.render(history, add_generation_prompt=True)
+            plain = self.template.render(history)
+        except RowFault:  # a template may refuse an empty or unanswered history
+            return None
+        if not before.startswith(prompt):
+            return None
+        lead = before[len(prompt) :]
+        return lead if prompt != plain or not lead.strip() else None
+
+    def _by_turn(self, text: str, messages: Sequence[Message], index: int) -> Turn:
+        turn = self._by_sentinel(text, messages, index) or self._by_prefix(text, messages, index)
+        if turn is None:
+            raise RowFault("data-mask", f"turn {index + 1} of {len(messages)}")
+        return turn
+
+    def _by_sentinel(self, text: str, messages: Sequence[Message], index: int) -> Turn | None:
+        assert self.template is not None
+        sentinel = "trainboxsentinel"
+        replaced = [*messages]
+        replaced[index] = {**messages[index], "content": sentinel}
+        before, found, after = self.template.render(replaced).partition(sentinel)
+        content = messages[index]["content"]
+        rendered = text[len(before) : len(text) - len(after)]
+        if not (found and text.startswith(before) and text.endswith(after)):
+            return None
+        if sentinel in after or not rendered or rendered not in content:
+            return None
+        lead = self._lead(before, messages[:index])
+        return Turn(
+            len(before) - len(lead or ""),
+            len(before) + len(rendered),
+            is_altered=rendered.strip() != content.strip(),
+            is_off_prompt=lead is None,
+        )
+
+    def _by_prefix(self, text: str, messages: Sequence[Message], index: int) -> Turn | None:
+        assert self.template is not None
+        prompt = self.template.render(messages[:index], add_generation_prompt=True)
+        through = self.template.render(messages[: index + 1])
+        if not (text.startswith(through) and through.startswith(prompt)):
+            return None
+        answer = messages[index]["content"].split(END_OF_THOUGHT)[-1].strip()
+        written = through[len(prompt) :]
+        at = written.rfind(answer)
+        if at < 0 or not answer:
+            return None
+        has_prompt = prompt != self.template.render(messages[:index])
+        if written[:at].strip() and not has_prompt:
+            return None  # what stands before the content is a role header
+        return Turn(len(prompt), len(prompt) + at + len(answer))
+
+    def _with_stop(self, text: str, turn: Turn, messages: Sequence[Message]) -> Span:
+        """Return a turn with its stop token, where the template wrote one."""
+        stop = self._stop(messages)
+        if stop is None or not text.startswith(stop, turn.end):
+            return (turn.start, turn.end)
+        end = turn.end + len(stop)
+        # Phi-4-mini ends the last turn with <|end|> and the text with EOS: both stop it
+        if self.eos_token and text.startswith(self.eos_token, end):
+            end += len(self.eos_token)
+        return (turn.start, end)
+
+    def _stop(self, messages: Sequence[Message]) -> str | None:
+        """Return what the template writes at the end of a final answer, up to its first token."""
+        upto = messages[: _assistants(messages)[-1] + 1]
+        roles = tuple(message["role"] for message in upto)
+        if roles not in self._stops:
+            assert self.template is not None
+            text = self.template.render(upto)
+            match = self._stop_at.match(text, self.find_turns(text, upto)[-1].end)
+            self._stops[roles] = match.group() if match else None
+        return self._stops[roles]
+
+    def _ends_with_token(self, text: str) -> bool:
+        return bool(self._token_at_end.search(text.rstrip()))
+
+    def _generation_spans(self, text: str, messages: Sequence[Message]) -> list[Span]:
+        """Return the template's own marks, one an assistant turn, each up to its stop token."""
+        assert self.template is not None
+        if not self.template.has_generation_markers:
+            return []
+        unmarked, marks = self.template.render_marked(messages)
+        spans = [mark for mark in _joined(marks) if text[mark[0] : mark[1]].strip()]
+        if unmarked != text or len(spans) != len(_assistants(messages)):
+            return []
+        stop = None
+        if _ends_with_assistant(messages):  # what follows can be no header of a next turn
+            match = self._stop_at.match(text, spans[-1][1])
+            stop = match.group() if match else None
+        return [self._to_stop(text, span, stop) for span in spans]
+
+    def _to_stop(self, text: str, span: Span, stop: str | None) -> Span:
+        """Return a marked span without what follows its stop token, and with the stop token."""
+        start, end = span
+        written = text[start:end].rstrip()
+        if self._ends_with_token(written):
+            return (start, start + len(written))
+        return (start, end + len(stop)) if stop and text.startswith(stop, end) else span
+
+
+def token_mask(encoding: Any, spans: Sequence[Span], length: int) -> tuple[list[Span], int]:
+    """Return the supervised tokens of an encoding as [first, end), and how many straddle a border.
+
+    A token belongs to the mask if any of its characters does: where the tokenizer merges across a
+    border (only possible where no special token stands there), the whole answer is learnt.
+
+    Args:
+        encoding: of the tokenizers library.
+        spans: supervised characters.
+        length: number of characters of the text.
+    """
+    tokens: list[Span] = []
+    num_straddling = 0
+    for start, end in spans:
+        first = _token_from(encoding, start, end)
+        if first is None:
+            continue
+        after = _token_from(encoding, end, length)
+        stop = len(encoding) if after is None else after
+        last = _token_before(encoding, end, start)
+        stop = max(stop, last + 1) if last is not None else stop
+        if after is None and last is not None:
+            stop = _past_copies(encoding, last)
+        num_straddling += encoding.token_to_chars(first)[0] < start
+        num_straddling += encoding.token_to_chars(stop - 1)[1] > end
+        tokens.append((first, stop))
+    return tokens, num_straddling
+
+
+def _token_from(encoding: Any, start: int, end: int) -> int | None:
+    """Return the first token that covers a character of [start, end)."""
+    # white space may belong to no token: offsets can be trimmed
+    for position in range(start, end):
+        token: int | None = encoding.char_to_token(position)
+        if token is not None:
+            return token
+    return None
+
+
+def _token_before(encoding: Any, end: int, start: int) -> int | None:
+    for position in range(end - 1, start - 1, -1):
+        token: int | None = encoding.char_to_token(position)
+        if token is not None:
+            return token
+    return None
+
+
+def _past_copies(encoding: Any, token: int) -> int:
+    """Return the end of the run of tokens that share one character (bytes of an emoji)."""
+    chars = encoding.token_to_chars(token)
+    stop = token + 1
+    while stop < len(encoding) and encoding.token_to_chars(stop) == chars:
+        stop += 1
+    return stop
+
+
+def _ends_with_assistant(messages: Sequence[Message]) -> bool:
+    return messages[-1]["role"] == "assistant"
+
+
+def _assistants(messages: Sequence[Message]) -> list[int]:
+    return [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+
+
+def _versions(content: str, is_assistant: bool) -> list[str]:
+    """Return what a template may have made of a content, most literal first."""
+    versions = [content, content.strip(), content.rstrip(), content.lstrip()]
+    if is_assistant and END_OF_THOUGHT in content:
+        answer = content.split(END_OF_THOUGHT)[-1]
+        versions += [answer, answer.lstrip("\n"), answer.strip()]
+    return versions
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
