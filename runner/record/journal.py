@@ -42,15 +42,18 @@ class Journal:
         self.close()
 
 
-def read_from(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+def read_from(
+    path: Path, offset: int = 0, *, max_bytes: int | None = None
+) -> tuple[list[Event], int]:
     """Read the complete lines from a byte offset on; return them and the next offset.
 
     A missing file reads as empty, a line that is not complete yet is left for the next call.
+    With max_bytes about so much is read at once; a longer line is read whole.
     """
     try:
         with path.open("rb") as file:
             file.seek(offset)
-            data = file.read()
+            data = file.read() if max_bytes is None else file.read(max_bytes) + file.readline()
     except FileNotFoundError:
         return [], offset
     end = data.rfind(b"\n") + 1

@@ -86,6 +86,16 @@ class RunDir:
         return self.path / "tracking.json"
 
     @property
+    def tracking_lock(self) -> Path:
+        """Held (flock) by the one process that sends this run to MLflow."""
+        return self.path / ".tracking.lock"
+
+    @property
+    def system(self) -> Path:
+        """Samples of processor, memory, disk and card during training, in the journal's form."""
+        return self.path / "system.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
