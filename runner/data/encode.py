@@ -115,6 +115,7 @@ class Encoder:
             self.oddities["straddling_tokens"] += num_straddling
         self.oddities["altered_turns"] += marked.num_altered
         self.oddities["added_eos"] += marked.has_added_eos
+        self.oddities["unstopped_turns"] += marked.num_unstopped
         self.oddities["off_prompt"] += marked.is_off_prompt
         if not supervised.any():
             return RowFault("data-nothing-supervised")

@@ -40,6 +40,7 @@ class Marked:
     whole: bool = False  # every token carries loss, those without characters (BOS) too
     num_altered: int = 0  # assistant turns that the template did not render in full
     has_added_eos: bool = False
+    num_unstopped: int = 0  # earlier assistant turns that no stop token ends
     is_off_prompt: bool = False  # the text does not go on where the generation prompt ends
 
 
@@ -88,6 +89,7 @@ class Marker:
         any_token = "|".join(map(re.escape, added_tokens)) or "(?!)"
         self._stop_at = re.compile(rf"\s*(?:{any_token})")
         self._token_at_end = re.compile(rf"(?:{any_token})\Z")
+        self._tail = re.compile(rf"(?:\s|{any_token})+\Z")
         self._shapes: dict[tuple[str, ...], Shape | None] = {}
         self._stops: dict[tuple[str, ...], str | None] = {}
 
@@ -136,6 +138,7 @@ class Marker:
             is_rendered=True,
             num_altered=sum(turn.is_altered for turn in turns),
             has_added_eos=needs_eos,
+            num_unstopped=sum(not self._ends_with_token(text[a:b]) for a, b in spans[:-1]),
             is_off_prompt=any(turns[number].is_off_prompt for number in wanted if turns),
         )
 
@@ -270,14 +273,13 @@ class Marker:
         if not (text.startswith(through) and through.startswith(prompt)):
             return None
         answer = messages[index]["content"].split(END_OF_THOUGHT)[-1].strip()
-        written = through[len(prompt) :]
-        at = written.rfind(answer)
-        if at < 0 or not answer:
+        written = self._tail.sub("", through[len(prompt) :])
+        if not answer or not written.endswith(answer):
             return None
         has_prompt = prompt != self.template.render(messages[:index])
-        if written[:at].strip() and not has_prompt:
+        if written[: -len(answer)].strip() and not has_prompt:
             return None  # what stands before the content is a role header
-        return Turn(len(prompt), len(prompt) + at + len(answer))
+        return Turn(len(prompt), len(prompt) + len(written))
 
     def _with_stop(self, text: str, turn: Turn, messages: Sequence[Message]) -> Span:
         """Return a turn with its stop token, where the template wrote one."""

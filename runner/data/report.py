@@ -93,6 +93,8 @@ _ODDITIES = {
     "altered_turns": "{:,} assistant turns are not rendered in full by the chat template "
     "(most leave out the reasoning of earlier turns)",
     "added_eos": "{:,} samples had no stop token after the answer; EOS was added and carries loss",
+    "unstopped_turns": "{:,} assistant turns inside a conversation end without the stop token of "
+    "the last one; their end is not learnt",
     "off_prompt": "{:,} samples do not go on where the template's generation prompt ends: "
     "the model is asked in another form than it is trained on",
     "control_tokens": "{:,} rows hold the text of a special token; it is encoded as that token",

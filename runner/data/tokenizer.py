@@ -1,7 +1,7 @@
 """The tokenizer of a model folder, without torch or transformers: ids, special tokens, template.
 
-`tokenizer.json` is the truth; the configuration beside it adds special tokens and the template, in
-transformers' order of precedence. Nothing heavy is loaded before the first text is encoded.
+`tokenizer.json` is the truth (its post-processor decides on BOS; `add_bos_token` beside it counts
+for nothing, as in transformers 5); the configuration adds special tokens and the template. Nothing heavy is loaded before the first text is encoded.
 """
 
 from __future__ import annotations
@@ -137,7 +137,6 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         _add_tokens(backend, self.config, self.special_tokens)
-        _set_affixes(backend, self.config, self.special_tokens)
         return backend
 
 
@@ -225,22 +224,3 @@ def _add_tokens(
         if token not in present:
             backend.add_special_tokens([AddedToken(token, special=True, normalized=False)])
             present.add(token)
-
-
-def _set_affixes(
-    backend: tokenizers.Tokenizer, config: dict[str, Any], special: dict[str, str]
-) -> None:
-    """Let add_bos_token and add_eos_token of the configuration win over tokenizer.json."""
-    if "add_bos_token" not in config and "add_eos_token" not in config:
-        if backend.post_processor is not None:
-            return
-    from tokenizers import processors
-
-    bos = special.get("bos_token") if config.get("add_bos_token") else None
-    eos = special.get("eos_token") if config.get("add_eos_token") else None
-    parts = [f"{bos}:0"] * bool(bos) + ["$A:0"] + [f"{eos}:0"] * bool(eos)
-    backend.post_processor = processors.TemplateProcessing(
-        single=" ".join(parts),
-        pair=None,
-        special_tokens=[(token, backend.token_to_id(token)) for token in (bos, eos) if token],
-    )

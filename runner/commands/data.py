@@ -1,0 +1,114 @@
+"""`trainbox data JOB`: the data proof alone, with samples whose loss mask is visible.
+
+Text of samples goes to the terminal only: `--json` has counts alone, and so has a pipe unless
+`--samples` asks for text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.commands.arguments import add_job_arguments
+from runner.errors import EXIT_DONE
+
+if TYPE_CHECKING:
+    from runner.data.prepare import PreparedData
+    from runner.data.report import SourceReport
+    from runner.data.tokenizer import Tokenizer
+    from runner.plan import PreparedSplit
+
+DEFAULT_SAMPLES = 3
+
+EXAMPLES = """\
+examples:
+  trainbox data jobs/demo.yaml                what every row became, and three samples
+  trainbox data jobs/demo.yaml --samples 10   green (or between ⟦ ⟧) is what carries loss
+  trainbox data jobs/demo.yaml --json         counts alone, no text
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_job_arguments(parser)
+    parser.add_argument(
+        "--samples",
+        type=int,
+        metavar="N",
+        help=f"samples to show (default: {DEFAULT_SAMPLES} on a terminal, 0 in a pipe)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from runner.base_model.source import describe
+    from runner.data.prepare import prepare  # and what it needs: not for --help
+    from runner.data.tokenizer import load_tokenizer
+    from runner.load import load_job
+    from runner.record.layout import cache_root
+
+    loaded = load_job(Path(args.job), args.overrides)
+    model = describe(loaded.job.model, offline=args.offline)
+    tokenizer = load_tokenizer(model.folder)
+    data = prepare(loaded.job, tokenizer, where=loaded.where, cache=cache_root())
+    if args.json:
+        print(json.dumps(data.report.to_dict(), indent=1))
+        return EXIT_DONE
+    print(render_report(data))
+    is_terminal = sys.stdout.isatty()
+    count = args.samples if args.samples is not None else DEFAULT_SAMPLES * is_terminal
+    if count > 0:
+        print(render_samples(data, tokenizer, count, colour=is_terminal and wants_colour()))
+    return EXIT_DONE
+
+
+def wants_colour() -> bool:
+    """Say whether the environment allows colour (NO_COLOR, TERM)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def render_report(data: PreparedData) -> str:
+    """Return the proof as text: sources, splits, what to look at."""
+    report = data.report
+    lines = [_source_line(source) for source in report.sources]
+    lines += ["", _split_line("training", data.train)]
+    if data.eval is not None:
+        lines.append(_split_line("held out", data.eval))
+    lines.append(f"{'template':9} {report.template}")
+    stops = ", ".join(f"{token} {count:,}" for token, count in report.stop_tokens.items())
+    lines.append(f"{'stop':9} last token with loss: {stops}")
+    lengths = "  ".join(f"≤{top}: {count:,}" for top, count in report.train.length_histogram.items())
+    lines.append(f"{'lengths':9} {lengths}")
+    done = "from the cache" if report.from_cache else f"{report.rows_per_second:,.0f} rows/s"
+    lines.append(f"{'prepared':9} {done}")
+    lines += ["", *(f"warning: {sentence}" for sentence in report.warnings())]
+    return "\n".join(lines).rstrip()
+
+
+def _source_line(source: SourceReport) -> str:
+    parts = [f"{source.rows_read:,} rows read", f"{source.rows_used:,} used"]
+    parts += [f"{count:,} dropped ({reason})" for reason, count in source.dropped.items()]
+    parts += [f"{source.truncated:,} cut"] * bool(source.truncated)
+    parts += [f"weight {source.weight:g}"] * (source.weight != 1)
+    return f"{source.split:9} {source.path} ({source.format}): {' · '.join(parts)}"
+
+
+def _split_line(name: str, split: PreparedSplit) -> str:
+    share = 100 * split.num_supervised_tokens / max(1, split.num_tokens)
+    return (
+        f"{name:9} {split.num_samples:,} samples · {split.num_tokens:,} tokens · "
+        f"{split.num_supervised_tokens:,} with loss ({share:.1f} %) · longest {split.longest:,}"
+    )
+
+
+def render_samples(data: PreparedData, tokenizer: Tokenizer, count: int, *, colour: bool) -> str:
+    """Return some training samples with their loss mask."""
+    from runner.data.show import render_pieces, sample_pieces
+
+    legend = "green" if colour else "between ⟦ and ⟧"
+    text = ["", f"what carries loss is {legend}"]
+    for title, pieces in sample_pieces(data.train, tokenizer, count):
+        text += ["", f"── {title}", render_pieces(pieces, colour=colour)]
+    return "\n".join(text)
