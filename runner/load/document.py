@@ -384,7 +384,9 @@ def _syntax_fault(error: Exception, text: str, where: Where | str) -> JobError:
     """Return what PyYAML says as a fault; nothing of the file's text is repeated."""
     mark, said = None, str(error)
     if isinstance(error, MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
+        is_unclosed = "unexpected end of stream" in (error.problem or "")
+        mark = error.context_mark if is_unclosed else error.problem_mark  # where the quote opens
+        mark = mark or error.problem_mark
         said = " ".join(part for part in (error.problem, error.context) if part)
     elif isinstance(error, ReaderError):
         line = text.count("\n", 0, error.position) + 1

@@ -118,10 +118,12 @@ def accepts(schema: JsonSchema, *types: str) -> bool:
 
 def describe(schema: JsonSchema) -> str:
     """Return what a schema accepts, in words."""
-    words = [_describe_kind(kind) for kind in alternatives(schema)]
-    if len(words) == 1:
-        return words[0]
-    return ", ".join(words[:-1]) + " or " + words[-1]
+    *words, last = [_describe_kind(kind) for kind in alternatives(schema)]
+    if not words:
+        return last
+    if any(" or " in word for word in words):
+        return ", ".join(words) + ", or " + last
+    return ", ".join(words) + (", " if " or " in last else " or ") + last
 
 
 def _describe_kind(kind: JsonSchema) -> str:
@@ -156,7 +158,7 @@ def _range(kind: JsonSchema) -> str:
         return f": {low}"
     limits = []
     if low is not None:
-        limits.append(f"at least {low:g}" if isinstance(low, float) else f"at least {low}")
+        limits.append(f"of at least {low:g}" if isinstance(low, float) else f"of at least {low}")
     if above is not None:
         limits.append(f"above {above:g}")
     if high is not None:

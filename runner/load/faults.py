@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +12,16 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from runner.errors import JobError
-from runner.load.credentials import is_secret_value, shown
+from runner.load.credentials import is_secret_value, shown, token_kind
 from runner.load.document import Document, KeyPath
 from runner.load.expected import (
     accepts,
     choices,
     describe,
-    job_schema,
     keys_by_section,
     schema_at,
 )
-from runner.load.names import meant, nearest
+from runner.load.names import meant, nearest, nearest_choice
 from runner.load.overrides import key_text
 
 MISSPELT = "a misspelt option would otherwise be ignored without a word"
@@ -123,8 +123,12 @@ def _missing_key(path: KeyPath, document: Document) -> JobError:
         what=f"`{key}` is missing; expected {describe(schema)}",
         where=document.where(path[:-1]),
         why="it has no default",
-        fix=f"add `{key}`, for example: {_EXAMPLES.get(path, describe(schema))}",
+        fix=f"write, for example: {_example(path)}",
     )
+
+
+def _example(path: KeyPath) -> str:
+    return _EXAMPLES.get(path, f"`{path[-1]}: …`")
 
 
 _EXAMPLES: dict[KeyPath, str] = {
@@ -139,20 +143,32 @@ _EXAMPLES: dict[KeyPath, str] = {
 
 
 def _wrong_value(path: KeyPath, document: Document) -> JobError:
-    value, schema = document.value(path), schema_at(path) if path else job_schema()
-    key = key_text(path)
-    secret = is_secret_value(key, value) or key.startswith("secrets")
-    seen = "a value (not shown)" if secret and value is not None else shown(value)
-    expected = describe(schema)
-    id, why, fix = _judge(path, value, schema, document.written(path))
+    if not path:
+        return _not_a_job(document)
+    key, value, schema = key_text(path), document.value(path), schema_at(path)
+    written = document.written(path)
+    is_secret = is_secret_value(key, written) or (path[0] == "secrets" and value is not None)
+    seen = "a value (not shown)" if is_secret else shown(value)
     if key == "version":
         return _wrong_version(seen, document)
+    id, why, fix = _judge(path, value, schema, written)
     return JobError(
         id=id,
-        what=f"`{key}` is {seen}; expected {expected}" if path else f"a job is {expected}",
+        what=f"`{key}` is {seen}; expected {describe(schema)}",
         where=document.where(path),
         why=why,
         fix=fix,
+    )
+
+
+def _not_a_job(document: Document) -> JobError:
+    kind = "a list" if isinstance(document.data, list) else "a single value"
+    return JobError(
+        id="job-not-a-mapping",
+        what=f"the file is {kind}; a job is keys with values",
+        where=document.where(()),
+        why="there is nothing in it to train",
+        fix="begin with `version: 1` and `name: my-job`; compare with jobs/demo.yaml",
     )
 
 
@@ -170,39 +186,63 @@ def _judge(
     path: KeyPath, value: Any, schema: dict[str, Any], written: str | None
 ) -> tuple[str, str, str]:
     """Return (id, why, fix) for a value that its key does not accept."""
-    name, words, expected = str(path[-1]) if path else "", choices(schema), describe(schema)
-    plain = f"`{name}: …` with {expected}"
+    name = str(path[-1])
     if value is None:
-        fix = f"give it a value, or remove the line `{name}:` to take the default"
-        return "job-null-value", "an empty value is not the default", fix
+        return "job-null-value", "an empty value is not the default", _null_fix(path, schema)
+    if isinstance(value, str) and (near := nearest(value, choices(schema), cutoff=0.85)):
+        return "job-wrong-choice", WRONG_VALUE, f"write `{name}: {near}`"
     if isinstance(value, dict | list) or accepts(schema, "object", "array"):
         return "job-wrong-type", WRONG_VALUE, _container_fix(path, value, schema)
     if isinstance(value, bool) and (word := BOOLEAN_CHOICES.get(key_text(path), {}).get(value)):
         return "job-wrong-choice", WRONG_VALUE, f"write `{name}: {word}`"
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and accepts(schema, "integer", "number"):
+    if isinstance(value, str):
+        return _judge_text(name, value, schema)
+    if not isinstance(value, bool) and accepts(schema, "integer", "number"):
         if isinstance(value, float) and value.is_integer() and not accepts(schema, "number"):
             return "job-wrong-type", WRONG_VALUE, f"write `{name}: {int(value)}`"
-        return "job-out-of-range", WRONG_VALUE, f"write {plain}"
-    if isinstance(value, str):
-        if (number := _as_number(value)) and accepts(schema, "integer", "number"):
-            return "job-wrong-type", "text is not a number", f"write `{name}: {number}`"
-        if near := nearest(value, words, cutoff=0.6):
-            return "job-wrong-choice", WRONG_VALUE, f"write `{name}: {near}`"
-        if value.lower() in _TRUTH and accepts(schema, "boolean"):
-            return "job-wrong-type", WRONG_VALUE, f"write `{name}: {_TRUTH[value.lower()]}`"
-        if words and not accepts(schema, "integer", "number"):
-            return "job-wrong-choice", WRONG_VALUE, f"write {plain}"
-        if near := _text_like(value, expected):
-            return "job-wrong-value", WRONG_VALUE, f"write `{name}: {near}`"
-    elif accepts(schema, "string") and written is not None:
-        near = _text_like(written, expected) or f'"{written}"'
-        return (
-            "job-wrong-type",
-            "the value is read as a number, not as text",
-            (f"write `{name}: {near}`"),
-        )
-    return "job-wrong-type", WRONG_VALUE, f"write {plain}"
+        is_whole = isinstance(value, int) or accepts(schema, "number")
+        id = "job-out-of-range" if is_whole else "job-wrong-type"
+        return id, WRONG_VALUE, _any(name, schema)
+    if accepts(schema, "string") and written is not None:
+        text = _text_like(written, describe(schema)) or f'"{written}"'
+        why = "without quotes it is read as a number or a truth value, not as text"
+        return "job-wrong-type", why, f"write `{name}: {text}`"
+    return "job-wrong-type", WRONG_VALUE, _any(name, schema)
+
+
+def _judge_text(name: str, value: str, schema: dict[str, Any]) -> tuple[str, str, str]:
+    """Return (id, why, fix) for a text that its key does not accept."""
+    words, is_number = choices(schema), accepts(schema, "integer", "number")
+    if not value:
+        return "job-wrong-value", "an empty text is not the default", _any(name, schema)
+    if token_kind(value):
+        return "job-wrong-value", WRONG_VALUE, _any(name, schema)
+    if is_number and (number := _as_number(value)):
+        return "job-wrong-type", "text is not a number", f"write `{name}: {number}`"
+    if near := nearest_choice(value, words):
+        return "job-wrong-choice", WRONG_VALUE, f"write `{name}: {near}`"
+    if accepts(schema, "boolean") and (truth := _TRUTH.get(value.lower())):
+        return "job-wrong-type", "a truth value is true or false", f"write `{name}: {truth}`"
+    if words and not is_number:
+        return "job-wrong-choice", WRONG_VALUE, _any(name, schema)
+    if near := _text_like(value, describe(schema)):
+        return "job-wrong-value", WRONG_VALUE, f"write `{name}: {near}`"
+    return "job-wrong-type", WRONG_VALUE, _any(name, schema)
+
+
+def _any(name: str, schema: dict[str, Any]) -> str:
+    """Return a fix that says what is accepted, and the default where there is one."""
+    default = schema.get("default")
+    hint = "" if default is None else f"; the default is `{name}: {json.dumps(default)}`"
+    return f"write {describe(schema)}" + hint.replace('"', "")
+
+
+def _null_fix(path: KeyPath, schema: dict[str, Any]) -> str:
+    if path in _EXAMPLES:
+        return f"write, for example: {_EXAMPLES[path]}"
+    if "properties" in schema:
+        return f"indent the keys of `{path[-1]}` below it, or remove the line"
+    return f"give it a value, or remove the line `{path[-1]}:` to take the default"
 
 
 _TRUTH = {"on": "true", "yes": "true", "y": "true", "off": "false", "no": "false", "n": "false"}
@@ -220,7 +260,7 @@ def _text_like(text: str, expected: str) -> str | None:
     """Return the text bent into a name or a duration; None where that would be a guess."""
     if expected.startswith("lower-case letters"):
         slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-")
-        return slug or None
+        return slug and (slug if re.search("[a-z]", slug) else f'"{slug}"')
     if expected.startswith("a duration"):
         if match := re.fullmatch(r"(\d+)\s*([a-z]*)", text.strip().lower()):
             unit = (match.group(2) or "s")[0]
@@ -232,26 +272,25 @@ def _text_like(text: str, expected: str) -> str | None:
 
 def _container_fix(path: KeyPath, value: Any, schema: dict[str, Any]) -> str:
     """Return how to write a section or a list for a value of another shape."""
-    name = str(path[-1]) if path else "job"
-    if path[:1] == ("data",) and path[-1] in ("train", "eval"):
-        return f"write `{name}: [{{path: data/file.jsonl}}]`, or below it `- path: data/file.jsonl`"
-    if not path:
-        return "begin with `version: 1`, `name: …` and the sections of jobs/demo.yaml"
+    name = str(path[-1])
+    file = value if isinstance(value, str) and shown(value) == f"'{value}'" else "data/file.jsonl"
+    if path[0] == "data" and name in ("train", "eval"):
+        return f"write `{name}: [{{path: {file}}}]`, or below it `- path: {file}`"
     if path[0] == "data" and isinstance(path[-1], int):
-        return "write `- path: data/file.jsonl`: each source is a section"
+        return f"write `- path: {file}`: each source is a section"
     if isinstance(value, list) and not value:
         return "give at least one, or remove the key to take the default"
-    if accepts(schema, "array") and isinstance(value, str):
-        return f"write a list: `{name}: [{_listed(path, value)}]`"
     if accepts(schema, "array"):
-        return f"write a list of names: `{name}: [first, second]`"
+        is_listed = isinstance(value, str) or path[0] == "secrets"
+        items = _listed(path, str(value)) if is_listed else "first, second"
+        return f"write a list: `{name}: [{items}]`"
     if path == ("model",):
         return "write `model: {name_or_path: org/name}`"
     if "properties" in schema:
         return f"write its keys below it: {', '.join(schema['properties'])}"
     if accepts(schema, "object"):
         return f"write a mapping: `{name}: {{expected_name: column_name}}`"
-    return f"write one value: `{name}: …` with {describe(schema)}"
+    return f"write one value: {describe(schema)}"
 
 
 def _listed(path: KeyPath, value: str) -> str:

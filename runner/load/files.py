@@ -32,6 +32,17 @@ def missing_files(job: Job) -> Iterator[Conflict]:
         yield from _file("data.chat_template", job.data.chat_template, "chat template")
 
 
+def _address(key: str, path: str) -> Conflict:
+    """Return the fault of a path that is an address; it may hold a password, so it is not shown."""
+    return Conflict(
+        id="job-address",
+        keys=(key,),
+        what=f"`{key}` is an address ({path.partition('://')[0][:8]}://…)",
+        why="training has no network; files come from this machine or from the hub by name",
+        fix="download it and give its path, or write the hub's name `owner/name`",
+    )
+
+
 def is_hub_data(path: str) -> bool:
     """Return whether a data path names a hub data set (`org/name`) and no local file."""
     if not HUB_ID.fullmatch(path) or "/" not in path or _exists(path):
@@ -40,6 +51,9 @@ def is_hub_data(path: str) -> bool:
 
 
 def _data_file(key: str, path: str) -> Iterator[Conflict]:
+    if "://" in path:
+        yield _address(key, path)
+        return
     if is_hub_data(path):
         return
     faults = list(_file(key, path, "data file"))
@@ -72,7 +86,7 @@ def _file(key: str, path: str, kind: str) -> Iterator[Conflict]:
             else:
                 file.open("rb").close()
     except FileNotFoundError:
-        reason, fix = "does not exist", _nearest_file(file)
+        reason, fix = "does not exist", _nearest_file(file, kind)
     except PermissionError:
         reason, fix = "may not be read by this user", f"make it readable: `chmod u+r {path}`"
     except (OSError, ValueError) as error:
@@ -99,6 +113,9 @@ def _base_model(name: str) -> Iterator[Conflict]:
         return
     if match := re.match(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([^/]+/[^/?#]+)", name):
         yield _bad_model(f"`{key}` is an address of the hub", f"write `{match.group(1)}`")
+        return
+    if "://" in name:
+        yield _address(key, name)
         return
     folder = Path(name).expanduser() if name.startswith("~/") else Path(name)
     is_path = name.startswith(("./", "../", "/", "~")) or _exists(str(folder))
@@ -155,13 +172,15 @@ def _a_data_file(folder: Path) -> str | None:
     return next((name for name in _names(folder) if name.endswith(DATA_SUFFIXES)), None)
 
 
-def _nearest_file(file: Path) -> str:
+def _nearest_file(file: Path, kind: str) -> str:
     if not file.parent.is_dir():
         return f"the folder `{file.parent}` does not exist either: check the path"
     near = difflib.get_close_matches(file.name, _names(file.parent), n=1)
     if near:
         return f"write `{file.parent / near[0]}`"
-    return "check the path; a hub data set is written `owner/name`"
+    if kind == "data file":
+        return "check the path; a hub data set is written `owner/name`"
+    return "check the path, or write `tokenizer` for the model's own template"
 
 
 def _nearest_folder(folder: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 # Keys of other trainers → ours. A value with a space is an explanation, not a key.
 ELSEWHERE: Mapping[str, str] = {
@@ -200,6 +200,40 @@ ELSEWHERE: Mapping[str, str] = {
     "deepspeed": "remove it: one GPU trains without it",
     "fsdp": "remove it: one GPU trains without it",
 }
+
+# Words of other trainers for a choice → ours.
+CHOICES_ELSEWHERE: Mapping[str, str] = {
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "half": "float16",
+    "fp32": "float32",
+    "adam": "adamw_torch",
+    "adamw": "adamw_torch",
+    "adamw_hf": "adamw_torch",
+    "adamw_bnb_8bit": "adamw_8bit",
+    "fa2": "flash_attention_2",
+    "flash_attention": "flash_attention_2",
+    "openai": "messages",
+    "chat": "messages",
+    "chatml": "messages",
+    "chat_template": "messages",
+    "completion": "text",
+    "instruction": "alpaca",
+    "dpo": "preference",
+    "cos": "cosine",
+    "true": "full",
+    "finetune": "full",
+    "freeze": "lora",
+    "int4": "nf4",
+    "offline": "none",
+    "online": "hub",
+}
+
+
+def nearest_choice(word: str, choices: Sequence[str]) -> str | None:
+    """Return the choice a word was meant to be."""
+    foreign = CHOICES_ELSEWHERE.get(_plain(word))
+    return foreign if foreign in choices else nearest(word, choices, cutoff=0.6)
 
 
 def nearest(name: str, candidates: Iterable[str], *, cutoff: float = 0.7) -> str | None:

@@ -59,11 +59,11 @@ def decode(content: bytes, file: Path) -> str:
     except UnicodeDecodeError as error:
         line = _line_of(content, error.start)
         raise _not_text(file, line, f"byte 0x{content[error.start]:02x} is not UTF-8") from error
-    if not text.strip():
+    if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
         raise JobError(
             id="job-empty",
-            what="the job file is empty",
-            where=Where(file=file),
+            what="the job file holds nothing" + (" but comments" if text.strip() else ""),
+            where=Where(file=file, line=1),
             why="there is nothing to train",
             fix="start from a copy of jobs/demo.yaml",
         )
