@@ -1,0 +1,60 @@
+# The developer's entry point; `make help` lists the targets. Anything longer than a line is Python.
+
+# Any Python that runs starts the set-up; bootstrap/interpreter.py finds the one to build from.
+PYTHON = $(shell for p in python3 python3.12 python3.11; do $$p -S -c '' 2>&- && echo $$p && break; done)
+SETUP = @$(or $(PYTHON),$(error no python3 that runs was found; fix: apt-get install python3 python3-venv)) -m bootstrap
+BIN = .venv/bin
+JOB ?= jobs/demo.yaml
+PACKAGES = runner env_check bootstrap tests
+
+.DEFAULT_GOAL = help
+.PHONY: help setup setup-dev lock lock-check format lint types test check check-env up down plan train clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup:  ## create or update .venv from the locks (TRAINBOX_LOCK=cpu|cu130|cli chooses one)
+	$(SETUP) setup
+
+setup-dev:
+	$(SETUP) setup --dev
+
+lock: setup-dev  ## resolve locks/*.in into locks/*.lock (ARGS=--upgrade for newer versions)
+	@$(BIN)/python -m bootstrap lock -- $(ARGS)
+
+lock-check: setup-dev  ## fail where a lock does not follow from its input
+	@$(BIN)/python -m bootstrap lock-check
+
+format: setup-dev  ## format the code
+	@$(BIN)/ruff format .
+
+lint: setup-dev  ## check style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup-dev  ## check types
+	@$(BIN)/mypy
+
+test: setup-dev  ## run the tests (TESTS=file or TESTS=pattern for some)
+	@$(BIN)/python -m pytest $(if $(wildcard $(firstword $(subst ::, ,$(TESTS)))),$(TESTS),$(if $(TESTS),-k "$(TESTS)"))
+
+check: lint types test  ## what CI runs: lint, types, test
+
+check-env: setup  ## say which layer of this machine's stack is broken, and why
+	@$(BIN)/env-check $(ARGS)
+
+up: setup  ## start the MLflow server
+	@$(BIN)/trainbox up $(ARGS)
+
+down: setup  ## stop the MLflow server
+	@$(BIN)/trainbox down $(ARGS)
+
+plan: setup  ## show what a job would do: JOB=jobs/demo.yaml
+	@$(BIN)/trainbox plan $(JOB) $(ARGS)
+
+train: setup  ## run a job: JOB=jobs/demo.yaml ARGS="--set train.max_steps=20"
+	@$(BIN)/trainbox train $(JOB) $(ARGS)
+
+clean:  ## remove .venv and all caches; runs/ stays
+	@rm -rf .venv .venv.lock build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
