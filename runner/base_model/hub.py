@@ -151,7 +151,7 @@ def _ask_hub(model: spec.Model) -> Resolution:
     from huggingface_hub import HfApi  # 0.2 s, and only where the hub is needed
 
     with translated(model):
-        info = HfApi().model_info(
+        info = HfApi(endpoint=_endpoint()).model_info(
             model.name_or_path,
             revision=model.revision,
             files_metadata=True,
@@ -288,12 +288,18 @@ def _download(model: spec.Model, commit: str, names: list[str]) -> None:
             snapshot_download(
                 model.name_or_path,
                 revision=commit,
+                endpoint=_endpoint(),
                 cache_dir=_hub_cache(),
                 allow_patterns=[re.sub(r"([*?[])", r"[\1]", name) for name in names],
                 etag_timeout=REQUEST_TIMEOUT_SECONDS,
             )
     except NotReachedError as error:
         raise not_cached(model, f"the connection broke: {error}") from error
+
+
+def _endpoint() -> str | None:
+    """Return the hub's address, read now and not when huggingface_hub was imported."""
+    return os.environ.get("HF_ENDPOINT") or None
 
 
 def _hub_cache() -> Path:

@@ -48,7 +48,7 @@ def translated(model: spec.Model) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise _not_writable(error) from error
         raise NotReachedError(_one_line(error)) from error
-    except ValueError as error:  # a login page of the network instead of JSON
+    except (ValueError, KeyError, TypeError) as error:  # a login page, or JSON of someone else
         raise NotReachedError("something else than the hub answered") from error
 
 
@@ -88,7 +88,7 @@ def _refused(name: str, status: int) -> TrainboxError:
     return PlanError(
         id="model-access-refused",
         what=f"the hub refused {name} with status {status}",
-        why="the token is missing, expired, or may not read this model",
+        why="the token is missing, expired or may not read this model, or there is no such model",
         fix=f"{LOG_IN} with a token that may read {name}",
     )
 

@@ -38,6 +38,7 @@ def model(tmp_path: Path, wheels: Path) -> PackagedModel:
 def describe(
     model: PackagedModel, *, offline: bool = False
 ) -> tuple[source.ModelFolder, list[str]]:
+    """Describe a model; return it and what was said."""
     said: list[str] = []
     return package.describe(model, offline=offline, say=said.append), said
 
