@@ -1,0 +1,138 @@
+"""The follower: `python -m runner.follow RUN_DIR TARGET`, a child of `trainbox train`.
+
+It samples the machine, reads the journal and sends both to MLflow. Its standard input is a pipe
+from the supervisor: closed, it says that the attempt is over (or the supervisor dead), and the
+follower sends the rest, sets the final status and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+from runner import tracking_server
+from runner.record.delivery import Delivery, Target, last_event, only_sender
+from runner.record.journal import read_from
+from runner.record.layout import RunDir
+from runner.record.mlflow_run import set_environment
+from runner.record.state import is_locked, read_state
+from runner.record.system_metrics import SystemRecord
+
+WAIT_FOR_STEP_SECONDS = 0.5
+SEND_EVERY_SECONDS = 2.0
+MAX_BACKOFF_SECONDS = 30.0
+CLOSE_TRIES_SECONDS = 3.0  # how long a server that fails is asked again at the end
+
+
+def main(argv: list[str]) -> int:
+    """Follow one attempt of a run to its end."""
+    run, job_target = RunDir(Path(argv[0])), json.loads(argv[1])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(10)  # training comes first
+    wait_for_first_step(run)
+    set_environment()
+    with only_sender(run, wait_seconds=60) as is_ours:
+        if is_ours:
+            follower = Follow(run, job_target)
+            follower.follow()
+            follower.close()
+    return 0
+
+
+class Follow:
+    """The sending side of one attempt.
+
+    Args:
+        job_target: `uri`, `experiment` and `artifacts` of the job.
+    """
+
+    def __init__(self, run: RunDir, job_target: dict[str, str]) -> None:
+        self._run = run
+        self._job_target = job_target
+        self._system = SystemRecord(run)
+        self._delivery = Delivery(run, self._target)
+        self._delivery.note(started_server=False, expects_seconds=0)
+        self._may_start_server = True
+
+    def follow(self) -> None:
+        """Send what is new every two seconds, more seldom while that fails, until the end."""
+        backoff = SEND_EVERY_SECONDS
+        next_try = 0.0
+        while not is_closed(sys.stdin.fileno(), SEND_EVERY_SECONDS) or is_training_alone(self._run):
+            self._system.sample_if_due()
+            if time.monotonic() < next_try:
+                continue
+            is_delivered = self._delivery.deliver()
+            backoff = SEND_EVERY_SECONDS if is_delivered else min(2 * backoff, MAX_BACKOFF_SECONDS)
+            next_try = time.monotonic() + (0 if is_delivered else backoff)
+
+    def close(self) -> None:
+        """Send the rest and the final status; ask a failing server again for three seconds."""
+        self._system.close()
+        deadline = time.monotonic() + CLOSE_TRIES_SECONDS
+        while not self._delivery.close(read_state(self._run).status):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.5)
+
+    def _target(self) -> Target:
+        uri, store = self._address()
+        experiment, artifacts = self._job_target["experiment"], self._job_target["artifacts"]
+        return Target(uri=uri, experiment=experiment, artifacts=artifacts, store=store)
+
+    def _address(self) -> tuple[str, str]:
+        """Return the server's address; start the local one once, if the job leaves it to us.
+
+        Only once: whoever ends it with `trainbox down` during a run wants it ended.
+        """
+        if explicit := tracking_server.explicit_uri(self._job_target["uri"]):
+            return explicit, explicit
+        root = self._run.path.parent
+        server = tracking_server.status(root)
+        if server is None and self._may_start_server:
+            self._may_start_server = False
+            self._delivery.note(expects_seconds=tracking_server.START_SECONDS)
+            server = tracking_server.up(root)
+            self._delivery.note(started_server=True, expects_seconds=0)
+        if server is None:
+            raise ConnectionError("the local MLflow server is not running (trainbox up)")
+        return server.url, tracking_server.LOCAL_STORE
+
+
+def wait_for_first_step(run: RunDir) -> None:
+    """Return after the first step of this attempt, or when the attempt is over.
+
+    Until then this process has imported nothing that costs the start anything.
+    """
+    offset = run.journal.stat().st_size if run.journal.exists() else 0
+    while not is_closed(sys.stdin.fileno(), WAIT_FOR_STEP_SECONDS):
+        events, offset = read_from(run.journal, offset)
+        if any(event["event"] == "step" for event in events):
+            return
+
+
+def is_closed(stdin: int, timeout_seconds: float) -> bool:
+    """Return whether the supervisor has closed our standard input; wait for it so long."""
+    ready, _, _ = select.select([stdin], [], [], timeout_seconds)
+    if not ready:
+        return False
+    return os.read(stdin, 1) == b""
+
+
+def is_training_alone(run: RunDir) -> bool:
+    """Return whether the supervisor has died and its training process is still at work."""
+    last = last_event(run.journal)
+    has_ended = last is not None and last["event"] == "end"
+    if has_ended or not is_locked(run):
+        return False
+    time.sleep(WAIT_FOR_STEP_SECONDS)  # the closed pipe no longer makes us wait
+    return True
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
