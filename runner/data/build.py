@@ -165,7 +165,7 @@ class _Convert:
 
     def _holds_control_token(self, sample: Sample) -> bool:
         return any(
-            self._first_characters.intersection(text) and self._control.search(text)
+            any(first in text for first in self._first_characters) and self._control.search(text)
             for text in _texts(sample)
         )
 

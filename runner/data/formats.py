@@ -168,17 +168,19 @@ class Converter:
         if prompt is not None:
             return Pair(check_text(prompt, "prompt"), chosen, rejected)
         shared = _common_length(chosen, rejected)
+        if not chosen[:shared].strip():
+            raise RowFault("data-missing-column", "no `prompt`, and no first words in common")
         if 0 < shared < max(len(chosen), len(rejected)) and chosen[shared - 1] == " ":
             shared -= 1  # the space belongs to the answer, as in trl.extract_prompt
         return Pair(chosen[:shared], chosen[shared:], rejected[shared:])
 
     def _chat_pair(self, prompt: Any, chosen: Any, rejected: Any) -> Pair:
         answers = self._side(chosen, "chosen"), self._side(rejected, "rejected")
+        context = answers[0][: _common_length(*answers)]
         # A prompt given as a string beside whole conversations repeats their first turn.
-        if isinstance(prompt, list) or (isinstance(prompt, str) and isinstance(chosen, str)):
-            context = self._side(prompt, "prompt", role="user")
+        if isinstance(prompt, list) or (isinstance(prompt, str) and not context):
+            context = self._side(prompt, "prompt")
         else:
-            context = answers[0][: _common_length(*answers)]
             answers = answers[0][len(context) :], answers[1][len(context) :]
         for name, answer in zip(("chosen", "rejected"), answers, strict=True):
             if not answer or answer[-1]["role"] != "assistant":
@@ -210,10 +212,10 @@ class Converter:
     def _chat(self, value: Any, field: str) -> Chat:
         return _with_assistant(Chat(self._turns(value, field, "role", "content", ROLES)))
 
-    def _side(self, value: Any, field: str, role: str = "assistant") -> list[Message]:
-        """Return one side of a pair as messages; a bare string is one turn of the given role."""
+    def _side(self, value: Any, field: str) -> list[Message]:
+        """Return one side of a pair as messages; a bare string is one turn."""
         if isinstance(value, str):
-            role = "user" if field == "prompt" else role
+            role = "user" if field == "prompt" else "assistant"
             return [{"role": role, "content": check_text(value, field)}]
         return self._turns(value, field, "role", "content", ROLES)
 

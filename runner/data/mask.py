@@ -361,7 +361,7 @@ def token_mask(encoding: Any, spans: Sequence[Span], length: int) -> tuple[list[
 
 def _token_from(encoding: Any, start: int, end: int) -> int | None:
     """Return the first token that covers a character of [start, end)."""
-    # white space may belong to no token: offsets can be trimmed
+    # a character may belong to no token: a normalizer can leave it out
     for position in range(start, end):
         token: int | None = encoding.char_to_token(position)
         if token is not None:

@@ -78,9 +78,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 
 
 @pytest.fixture
-def workshop_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Workshop]:
+def workshop_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Workshop]:
     """Make a workshop for a template of the fixtures (None: a model without)."""
     return make_workshop(tmp_path, monkeypatch)
 

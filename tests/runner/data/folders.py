@@ -20,7 +20,11 @@ SPECIAL_TOKENS: dict[str, tuple[str | None, str, tuple[str, ...]]] = {
     "parts": ("<|im_start|>", "<|im_end|>", ()),
     "qwen3": (None, "<|im_end|>", ("<|im_start|>", "<|endoftext|>", "<think>", "</think>")),
     "llama3": ("<|begin|>", "<|eot_id|>", ("<|start_header_id|>", "<|end_header_id|>")),
-    "phi4": ("<|endoftext|>", "<|endoftext|>", ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>")),
+    "phi4": (
+        "<|endoftext|>",
+        "<|endoftext|>",
+        ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>"),
+    ),
     "gemma": ("<bos>", "<eos>", ("<start_of_turn>", "<end_of_turn>")),
     "inst": ("<s>", "</s>", ()),
     "zephyr": ("<s>", "</s>", ()),
