@@ -10,6 +10,7 @@ from runner.base_model.architecture import linear_modules
 from runner.base_model.source import ModelFolder, describe, fetch, file_hashes
 from runner.data.prepare import PreparedData, prepare
 from runner.data.tokenizer import load_tokenizer
+from runner.errors import TrainboxError
 from runner.load import LoadedJob, check_against_model, load_job
 from runner.machine import Machine, read_machine
 from runner.plan import Plan, PlannedModel, build_plan
@@ -26,17 +27,28 @@ class Resolved:
     machine: Machine
 
 
-def resolve(path: Path, overrides: Sequence[str], *, offline: bool = False) -> Resolved:
+def resolve(
+    path: Path, overrides: Sequence[str], *, offline: bool, say: Callable[[str], None]
+) -> Resolved:
     """Load a job, describe its model and prepare its data; starts nothing.
 
     Raises:
         TrainboxError: all faults that can be found together.
     """
     loaded = load_job(path, overrides)
-    model = describe(loaded.job.model, offline=offline)
+    model = describe_model(loaded, offline=offline, say=say)
     check_against_model(loaded, model.config, linear_modules(model.config, model.folder))
     data = prepare(loaded.job, load_tokenizer(model.folder), where=loaded.where, cache=cache_root())
     return Resolved(loaded=loaded, model=model, data=data, machine=read_machine())
+
+
+def describe_model(loaded: LoadedJob, *, offline: bool, say: Callable[[str], None]) -> ModelFolder:
+    """Describe the job's model; a fault that has no place of its own is the key's."""
+    try:
+        return describe(loaded.job.model, offline=offline, say=say)
+    except TrainboxError as error:
+        error.where = error.where or loaded.where("model.name_or_path")
+        raise
 
 
 def bring_model(resolved: Resolved, *, offline: bool, say: Callable[[str], None]) -> PlannedModel:

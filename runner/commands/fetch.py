@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from runner.commands.arguments import add_job_arguments
+from runner.commands.say import say
 from runner.errors import EXIT_DONE
 from runner.record.layout import SCHEMA_VERSION
 
@@ -47,8 +47,3 @@ def run(args: argparse.Namespace) -> int:
         print(f"{folder.public_name} @ {folder.revision or 'local folder'}")
         print(f"in {folder.folder}")
     return EXIT_DONE
-
-
-def say(line: str) -> None:
-    """Print progress where errors go, so that `--json` stays clean."""
-    print(line, file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from runner.commands.arguments import add_job_arguments
+from runner.commands.say import say
 from runner.errors import EXIT_DONE
 from runner.plan import Plan, PreparedSplit
 from runner.record.layout import SCHEMA_VERSION
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         return check_job_alone(args)
     from runner.resolve import plan_of, planned_model, resolve  # tokenizers and numpy: 0.2 s
 
-    resolved = resolve(Path(args.job), args.overrides, offline=args.offline)
+    resolved = resolve(Path(args.job), args.overrides, offline=args.offline, say=say)
     # Without weights in the cache the plan has no hash of them yet: `train` computes it.
     plan = plan_of(resolved, planned_model(resolved.model), run_id="(plan)")
     if args.json:

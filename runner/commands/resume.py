@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 
 from runner.backends.choose import BACKENDS, choose_backend
-from runner.commands.train import say
+from runner.commands.say import say
 from runner.errors import EXIT_DONE, PlanError
 from runner.execute import execute
 from runner.plan import Plan, read_plan
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"{run_dir.run_id} is finished; there is nothing to go on with")
         return EXIT_DONE
     before = read_plan(run_dir.plan)
-    resolved = resolve(run_dir.job, before.overrides, offline=args.offline)
+    resolved = resolve(run_dir.job, before.overrides, offline=args.offline, say=say)
     model = bring_model(resolved, offline=args.offline, say=say)
     now = plan_of(resolved, model, run_dir.run_id)
     if now.identity != before.identity:

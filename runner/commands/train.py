@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 
 from runner.backends.choose import BACKENDS, choose_backend
 from runner.commands.arguments import add_job_arguments
+from runner.commands.say import say
 from runner.execute import execute
 from runner.plan import Plan
 from runner.record.layout import RunDir, new_run_id, runs_root
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resolved = resolve(Path(args.job), args.overrides, offline=args.offline)
+    resolved = resolve(Path(args.job), args.overrides, offline=args.offline, say=say)
     backend = choose_backend(args.backend, say=say)
     model = bring_model(resolved, offline=args.offline, say=say)
     plan = plan_of(resolved, model, new_run_id(resolved.loaded.job.name))
@@ -47,10 +47,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         run_dir = create_run(plan, resolved)
     return execute(run_dir, plan, backend, as_json=args.json)
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def unfinished_run(plan: Plan) -> RunDir | None:
