@@ -1,0 +1,45 @@
+"""From a built trainer to a saved result: the part both recipes share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers.trainer_callback import PrinterCallback
+
+from runner.errors import EXIT_DONE
+from runner.record.checkpoint import step_of
+from runner.train.attempt import Attempt
+from runner.train.callbacks import Recorder
+from runner.train.evaluate import HeldOut
+from runner.train.model import save_result, widen_trainable
+from runner.train.saver import Saver, check_dtypes
+
+
+def train_to_the_end(
+    attempt: Attempt, trainer: Any, held_out: HeldOut | None, resumed: Path | None
+) -> int:
+    """Train the remaining steps, measure, save the result; return the exit code.
+
+    Args:
+        held_out: what to measure on, or None.
+        resumed: the checkpoint to go on from, or None to begin.
+    """
+    widen_trainable(trainer.model)
+    if resumed is not None:
+        check_dtypes(trainer.model, resumed)
+    recorder = trainer.recorder = Recorder(attempt, Saver(attempt, resumed), held_out)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(recorder)
+    num_steps = attempt.plan.training.num_steps
+    if resumed is not None and step_of(resumed) >= num_steps:
+        trainer._load_from_checkpoint(str(resumed))  # train() would take one step too many
+    else:
+        with attempt.stop.at_step_end():
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        if attempt.stop.requested:
+            return attempt.stop.exit_code
+    recorder.evaluate_after(num_steps)
+    attempt.phase("save")
+    save_result(trainer.model, trainer.processing_class, attempt.plan, attempt.run, num_steps)
+    return EXIT_DONE

@@ -1,0 +1,85 @@
+"""What signals ask of the training process, and how it ends when there is nothing to save.
+
+SIGTERM and SIGHUP: taken away, start me again (75). SIGINT: the user stops it (130). SIGUSR1: the
+time limit (3). Inside the training loop the first signal lets the step finish and a checkpoint be
+sealed; outside it (start, last evaluation, saving the result) nothing would be lost by leaving at
+once, so that is what happens, with the same exit code. A second signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from runner.errors import EXIT_LIMIT, EXIT_PREEMPTED, EXIT_STOPPED
+
+EXIT_CODES = {
+    signal.SIGTERM: EXIT_PREEMPTED,
+    signal.SIGHUP: EXIT_PREEMPTED,
+    signal.SIGINT: EXIT_STOPPED,
+    signal.SIGUSR1: EXIT_LIMIT,
+}
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Stop:
+    """Notes the first signal; the training loop asks `requested` at the end of a step."""
+
+    def __init__(self) -> None:
+        self._signal: signal.Signals | None = None
+        self._is_training = False
+
+    @property
+    def requested(self) -> bool:
+        return self._signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the signal that came; only after `requested`."""
+        assert self._signal is not None, "no signal came"
+        return EXIT_CODES[self._signal]
+
+    @property
+    def reason(self) -> str:
+        """Why a checkpoint is written now, in the journal's words."""
+        return "limit" if self._signal == signal.SIGUSR1 else "signal"
+
+    def install(self) -> None:
+        """Take over the four signals, from the main thread."""
+        for number in EXIT_CODES:
+            signal.signal(number, self._note)
+
+    def follow_parent(self, supervisor_pid: int) -> None:
+        """Have the kernel send SIGTERM when the supervisor dies.
+
+        Linux only; elsewhere an orphan goes on to its end, as a container does.
+        """
+        try:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        except (AttributeError, OSError):
+            return
+        if os.getppid() != supervisor_pid:  # it died before the kernel was asked
+            signal.raise_signal(signal.SIGTERM)
+
+    @contextmanager
+    def at_step_end(self) -> Iterator[None]:
+        """Let a signal wait for the end of the step, inside this block."""
+        self._is_training = True
+        try:
+            yield
+        finally:
+            self._is_training = False
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self._signal is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+            os._exit(128 + number)  # process 1 of a container does not die of its own signals
+        self._signal = signal.Signals(number)
+        if not self._is_training:
+            # not an exception: half-imported libraries catch those
+            os._exit(EXIT_CODES[self._signal])

@@ -1,0 +1,25 @@
+"""Fixtures every test may use: a tiny chat model, and a trainer that starts without an import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.forked_trainer import ForkedTrainer
+from tests.tiny import write_tiny_model
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder of 0.1 M random parameters with tokenizer and ChatML template."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def trainer() -> Iterator[ForkedTrainer]:
+    """A backend whose training processes fork from one import of the training stack."""
+    trainer = ForkedTrainer()
+    yield trainer
+    trainer.close()
