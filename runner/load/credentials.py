@@ -11,7 +11,7 @@ import re
 # Shapes published by their makers (prefix and alphabet); the secret-scanning rules of the public
 # code hosts use the same. Long enough that a name of a model or a file does not match.
 TOKEN_SHAPES = {
-    "a Hugging Face token": r"\b(hf|api_org)_(?=[A-Za-z]*[0-9A-Z])[A-Za-z0-9]{12,}|\bhf_[a-z]{24,}",
+    "a Hugging Face token": r"(hf|api_org)_(?=[A-Za-z]*[0-9A-Z])[A-Za-z0-9]{12,}|hf_[a-z]{24,}",
     "an API key (sk-…)": r"\bsk-[A-Za-z0-9_-]{16,}",
     "an AWS access key": r"\b(AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b",
     "a GitHub token": r"\bgh[pousr]_[A-Za-z0-9]{16,}|\bgithub_pat_[A-Za-z0-9_]{20,}",

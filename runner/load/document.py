@@ -95,10 +95,16 @@ def parse(text: str, where: Where | str) -> Document:
     Raises:
         JobError, Faults: not YAML, several documents, duplicate keys, object tags, absurd nesting.
     """
+    loader: _Loader | None = None
     try:
-        node = _Loader(text).get_single_node()
-    except (YAMLError, ValueError, OverflowError) as error:  # the last two: chr() of an escape
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except YAMLError as error:
         raise _syntax_fault(error, text, where) from error
+    except (ValueError, OverflowError) as error:  # chr() of an escape such as "\\UFFFFFFFF"
+        mark = loader.get_mark() if loader else None
+        what = "an escape names no character"
+        raise _syntax("job-yaml-syntax", what, _at(where, mark), "remove the escape") from error
     builder = _Builder(where)
     data = builder.build(node, ()) if node is not None else None
     if builder.faults:
@@ -116,6 +122,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         Composer.__init__(self)
         BaseResolver.__init__(self)
         self.depth = 0
+        self.num_nodes = 0
 
     def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
         """Return the tag of a node that has none."""
@@ -129,23 +136,28 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise MarkedYAMLError(problem="nested too deep", problem_mark=self.get_mark())
+        self.num_nodes += 1
+        if self.depth > MAX_DEPTH or self.num_nodes > MAX_NODES:
+            raise MarkedYAMLError(problem="too large", problem_mark=self.get_mark())
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
     def scan_to_next_token(self) -> None:
-        """Skip a tab where YAML 1.2 takes it as a space: anywhere but in the indentation."""
+        """Skip tabs where YAML 1.2 takes them as spaces: anywhere but in the indentation."""
         super().scan_to_next_token()
-        while self.peek() == "\t" and (self.flow_level or not self._in_indentation()):
-            self.forward()
+        while self.peek() == "\t":
+            blanks = (
+                len(self.buffer) - self.pointer - len(self.buffer[self.pointer :].lstrip("\t "))
+            )
+            if not self.flow_level and self._is_indentation(blanks):
+                return  # PyYAML refuses the tab
+            self.forward(blanks)
             super().scan_to_next_token()
 
-    def _in_indentation(self) -> bool:
+    def _is_indentation(self, blanks: int) -> bool:
         before = self.buffer[self.pointer - self.column : self.pointer]
-        after = self.buffer[self.pointer :].split("\n", 1)[0].strip("\0\r\t ")
-        return not before.strip() and not (after == "" or after.startswith("#"))
+        return not before.strip() and self.peek(blanks) not in "#\r\n\0"
 
 
 class _Builder:
@@ -324,10 +336,10 @@ _PROBLEMS: tuple[tuple[str, str, str, str], ...] = (
         "keep one job in a file",
     ),
     (
-        "nested too deep",
+        "too large",
         "job-yaml-too-large",
-        f"more than {MAX_DEPTH} levels are nested here",
-        "a job is 6 levels deep: compare with jobs/demo.yaml",
+        f"here the file passes {MAX_NODES:,} values or {MAX_DEPTH} levels",
+        "a job has about a hundred values: compare with jobs/demo.yaml",
     ),
     (
         "mapping values are not allowed",
@@ -380,7 +392,7 @@ _PROBLEMS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def _syntax_fault(error: Exception, text: str, where: Where | str) -> JobError:
+def _syntax_fault(error: YAMLError, text: str, where: Where | str) -> JobError:
     """Return what PyYAML says as a fault; nothing of the file's text is repeated."""
     mark, said = None, str(error)
     if isinstance(error, MarkedYAMLError):

@@ -26,6 +26,8 @@ from runner.load.overrides import key_text
 
 MISSPELT = "a misspelt option would otherwise be ignored without a word"
 WRONG_VALUE = "the run would train with something else than what was written"
+# A file with more faults is no job: its keys are not worth the search for names (1 ms each).
+MAX_EXPLAINED = 100
 
 # What a person means who writes true or false for a choice.
 BOOLEAN_CHOICES = {
@@ -51,7 +53,8 @@ def refusals_of(error: ValidationError, document: Document) -> list[Refusal]:
     details: dict[KeyPath, ErrorDetails] = {}
     for detail in error.errors(include_url=False, include_context=False):
         details.setdefault(_path_of(detail, document), detail)
-    refusals = [_refusal(path, detail, document) for path, detail in details.items()]
+    is_a_job = len(details) < MAX_EXPLAINED
+    refusals = [_refusal(path, detail, document, is_a_job) for path, detail in details.items()]
     # A key that is missing only because it is misspelt is one fault, not two.
     meant = {refusal.meant for refusal in refusals}
     return [
@@ -78,19 +81,19 @@ def _keys(document: Document, path: KeyPath) -> Sequence[str | int]:
     return range(len(node)) if isinstance(node, list) else ()
 
 
-def _refusal(path: KeyPath, detail: ErrorDetails, document: Document) -> Refusal:
+def _refusal(path: KeyPath, detail: ErrorDetails, document: Document, is_a_job: bool) -> Refusal:
     if detail["type"] == "extra_forbidden":
-        return _unknown_key(path, document)
+        return _unknown_key(path, document, is_a_job)
     if detail["type"] == "missing":
         return Refusal(path, _missing_key(path, document))
     return Refusal(path, _wrong_value(path, document))
 
 
-def _unknown_key(path: KeyPath, document: Document) -> Refusal:
+def _unknown_key(path: KeyPath, document: Document, is_a_job: bool) -> Refusal:
     section, name = key_text(path[:-1]), str(path[-1])
     generic = re.sub(r"\[\d+\]", "[0]", section)
     keys = keys_by_section()
-    found = meant(name, generic, keys)
+    found = meant(name, generic, keys) if is_a_job else None
     is_key = found is not None and " " not in found
     if found is None:
         there = f"`{section}`" if section else "a job"

@@ -40,7 +40,7 @@ def apply(document: Document, override: str) -> None:
         raise JobError(
             id="job-override",
             what="an override is not of the form key=value",
-            where=f"--set {key}" if _KEY.fullmatch(key) else "--set",
+            where="--set",
             why="it is not clear what to change",
             fix="write, for example, `--set train.learning_rate=1e-4`",
         )
