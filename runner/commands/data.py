@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     from runner.load import load_job
     from runner.record.layout import cache_root
 
+    if args.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read by the libraries that load hub data
     loaded = load_job(Path(args.job), args.overrides)
     model = describe(loaded.job.model, offline=args.offline)
     tokenizer = load_tokenizer(model.folder)
@@ -79,7 +81,8 @@ def render_report(data: PreparedData) -> str:
     lines.append(f"{'template':9} {report.template}")
     stops = ", ".join(f"{token} {count:,}" for token, count in report.stop_tokens.items())
     lines.append(f"{'stop':9} last token with loss: {stops}")
-    lengths = "  ".join(f"≤{top}: {count:,}" for top, count in report.train.length_histogram.items())
+    bounds = report.train.length_histogram.items()
+    lengths = "  ".join(f"≤{top}: {count:,}" for top, count in bounds)
     lines.append(f"{'lengths':9} {lengths}")
     done = "from the cache" if report.from_cache else f"{report.rows_per_second:,.0f} rows/s"
     lines.append(f"{'prepared':9} {done}")

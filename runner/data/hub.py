@@ -22,12 +22,11 @@ def resolve_revision(source: DataSource) -> str | None:
     if is_offline():
         return source.revision
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         return HfApi().dataset_info(source.path, revision=source.revision).sha
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise hub_error(source, error) from None
+    except Exception as error:  # its HTTP library changes from release to release
+        raise hub_error(source, error) from error
 
 
 def read_hub(source: DataSource) -> Iterator[Row]:
@@ -51,8 +50,8 @@ def _load(source: DataSource) -> Any:
         return datasets.load_dataset(
             source.path, split=source.split or "train", revision=source.revision
         )
-    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
-        raise hub_error(source, error) from None
+    except Exception as error:  # a loader meets the network, the disk and other people's files
+        raise hub_error(source, error) from error
     finally:
         if was_shown:
             datasets.enable_progress_bars()
@@ -77,7 +76,7 @@ def hub_error(source: DataSource, error: Exception) -> DataError:
         fix = "check the name (a local file needs a suffix such as .jsonl); private: hf auth login"
     else:
         what = f"the data set `{source.path}` cannot be had ({type(error).__name__})"
-        fix = "check the network, then start again"
+        fix = "check the network; with the data set in the cache, set HF_HUB_OFFLINE=1"
     return DataError(
         id="data-hub",
         what=what,

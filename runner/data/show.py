@@ -5,6 +5,7 @@ For the terminal alone: what is returned here is text of samples.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ def _pieces(
     borders = [0, *(np.flatnonzero(flags[1:] != flags[:-1]) + 1).tolist(), len(ids)]
     return [
         Piece(tokenizer.decode(ids[start:stop].tolist()), bool(flags[start]))
-        for start, stop in zip(borders, borders[1:], strict=False)
+        for start, stop in itertools.pairwise(borders)
     ]
 
 

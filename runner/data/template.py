@@ -47,9 +47,11 @@ class ChatTemplate:
 
         Raises:
             RowFault: the template refuses the conversation.
+            DataError: the template is not valid Jinja.
         """
+        template = self._compiled
         try:
-            return self._compiled.render(
+            return template.render(
                 messages=[dict(message) for message in messages],
                 tools=None,
                 documents=None,

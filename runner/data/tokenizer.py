@@ -1,7 +1,8 @@
 """The tokenizer of a model folder, without torch or transformers: ids, special tokens, template.
 
 `tokenizer.json` is the truth (its post-processor decides on BOS; `add_bos_token` beside it counts
-for nothing, as in transformers 5); the configuration adds special tokens and the template. Nothing heavy is loaded before the first text is encoded.
+for nothing, as in transformers 5); the configuration adds special tokens and the template.
+Nothing heavy is loaded before the first text is encoded.
 """
 
 from __future__ import annotations

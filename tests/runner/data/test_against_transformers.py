@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.runner.data.chats import CHATS, Chat
+from tests.runner.data.chats import CHATS
 from tests.runner.data.conftest import Workshop
 from tests.runner.data.folders import SPECIAL_TOKENS
 

@@ -130,11 +130,10 @@ def test_csv_rows_know_the_line_they_start_on(tmp_path: Path) -> None:
 def test_parquet_rows_are_numbered(tmp_path: Path) -> None:
     """A Parquet file gives its rows in order, from 1."""
     pyarrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
-
+    parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "a.parquet"
     messages = [[{"role": "user", "content": "a"}], [{"role": "user", "content": "b"}]]
-    pyarrow.parquet.write_table(pyarrow.table({"messages": messages}), path)
+    parquet.write_table(pyarrow.table({"messages": messages}), path)
     rows = list(read_rows(DataSource(path=str(path)), ReadCounts()))
     assert [row.number for row in rows] == [1, 2]
     assert [row.value["messages"] for row in rows if isinstance(row.value, dict)] == messages
