@@ -225,7 +225,7 @@ def _refuse_empty(taken: Sequence[Taken], where: Callable[[str], Where]) -> None
 
 def _reasons(report: SourceReport) -> str:
     dropped = [f"{count:,} dropped as {kind}" for kind, count in report.dropped.items()]
-    return ", ".join([f"{report.rows_read:,} rows read", *dropped])
+    return ", ".join([f"{report.rows_read:,} read", *dropped])
 
 
 Numbered = list[tuple[Encoded, bytes]]  # samples with their digests
@@ -270,15 +270,15 @@ def _nothing_left(size: float, total: int, where: Callable[[str], Where]) -> Dat
 
 def _summary(samples: Numbered, other: Numbered | None = None) -> SplitReport:
     lengths = [sample.longest for sample, _ in samples]
-    seen = Counter(one for _, one in samples)
+    rows = {id(sample): one for sample, one in samples}  # a weight repeats the same object
     other_digests = {one for _, one in other or []}
     return SplitReport(
         num_samples=len(samples),
         num_tokens=sum(sample.num_tokens for sample, _ in samples),
         num_supervised_tokens=sum(sample.num_supervised for sample, _ in samples),
         longest=max(lengths, default=0),
-        duplicates=len(samples) - len(seen),
-        in_other_split=sum(count for one, count in seen.items() if one in other_digests),
+        duplicates=len(rows) - len(set(rows.values())),
+        in_other_split=sum(one in other_digests for one in rows.values()),
         length_histogram=histogram(lengths),
     )
 

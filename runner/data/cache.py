@@ -63,7 +63,7 @@ def write_entry(
     facts: Mapping[str, Mapping[str, Any]],
     report: dict[str, Any],
 ) -> Entry:
-    """Write an entry aside and rename it into place; an entry that is there is replaced.
+    """Write an entry aside and rename it into place; a broken one is replaced.
 
     Args:
         arrays: split name → arrays of its archive.
@@ -79,7 +79,7 @@ def write_entry(
             prepared = PreparedSplit(path="", sha256=file_sha256(path), **facts[name])
             entry[name] = asdict(prepared)
         _write_text(aside / ENTRY, json.dumps(entry, indent=1) + "\n")
-        _put(aside, root / key)
+        _put(aside, root, key)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     written = find_entry(root, key)
@@ -112,15 +112,15 @@ def _write_text(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _put(aside: Path, target: Path) -> None:
-    """Rename a folder into place, after taking away one that did not prove whole."""
-    for _ in range(3):
-        try:
-            aside.rename(target)
-            return
-        except OSError:
-            # there is one: broken, or just written by another start with the same key
-            broken = target.with_name(f".broken-{os.getpid()}-{target.name}")
-            target.rename(broken)
-            shutil.rmtree(broken, ignore_errors=True)
-    aside.rename(target)
+def _put(aside: Path, root: Path, key: str) -> None:
+    """Rename a folder into place; one that is there stays if it is whole, else it is replaced."""
+    target = root / key
+    try:
+        aside.rename(target)
+    except OSError:
+        if find_entry(root, key) is not None:
+            return  # another start with the same key was quicker
+        broken = Path(tempfile.mkdtemp(prefix=".broken-", dir=root))
+        target.rename(broken)
+        aside.rename(target)
+        shutil.rmtree(broken, ignore_errors=True)

@@ -154,9 +154,9 @@ class Encoder:
 
     def _conversation(self, prompt: list[Message], answer: list[Message] | str) -> str:
         assert isinstance(answer, list)
-        marked = self.marker.mark_chat(Chat(prompt + answer, num_context=len(prompt)))
-        self.oddities["added_eos"] += marked.has_added_eos
-        return marked.text
+        text, has_added_eos = self.marker.answered(prompt + answer)
+        self.oddities["added_eos"] += has_added_eos
+        return text
 
     def _join_pair(self, triple: Sequence[tuple[tuple[str, bool], Any]]) -> Encoded | RowFault:
         """Split prompt from answers where the tokens part, as TRL's DPO trainer does (1.16)."""

@@ -117,13 +117,11 @@ class Marker:
             RowFault: the template refuses it, or its turns cannot be found for certain.
         """
         assert self.template is not None, "a chat needs a template: checked before the first row"
-        text = self.template.render(chat.messages)
         if self.loss_on == "all":
-            needs_eos = _ends_with_assistant(chat.messages) and not self._ends_with_token(text)
-            text = self.with_eos(text) if needs_eos else text
-            return Marked(
-                text, [(0, len(text))], is_rendered=True, whole=True, has_added_eos=needs_eos
-            )
+            text, has_added_eos = self.answered(chat.messages)
+            span = (0, len(text))
+            return Marked(text, [span], is_rendered=True, whole=True, has_added_eos=has_added_eos)
+        text = self.template.render(chat.messages)
         spans = self._generation_spans(text, chat.messages)
         turns = [] if spans else self.find_turns(text, chat.messages)
         spans = spans or [self._with_stop(text, turn, chat.messages) for turn in turns]
@@ -141,6 +139,14 @@ class Marker:
             num_unstopped=sum(not self._ends_with_token(text[a:b]) for a, b in spans[:-1]),
             is_off_prompt=any(turns[number].is_off_prompt for number in wanted if turns),
         )
+
+    def answered(self, messages: Sequence[Message]) -> tuple[str, bool]:
+        """Return a rendered conversation, with EOS (True) where its last answer had no stop."""
+        assert self.template is not None
+        text = self.template.render(messages)
+        if not _ends_with_assistant(messages) or self._ends_with_token(text):
+            return text, False
+        return self.with_eos(text), True
 
     def _eos_span(self, text: str, answer_end: int) -> list[Span]:
         """Return the span of an EOS added at the end, with the white space that leads to it."""

@@ -35,6 +35,7 @@ CORPUS = [
     "What is a fever? A fever is a body temperature above the usual range.",
     "user assistant system You are a careful assistant. Hello there, how are you today?",
     "Yes.\n\nNo.\n- one\n- two\n2,024 cases in 10 days",
+    "[INST] Hello [/INST]",
     "Straße, naïve café, 体温, температура, 😀",
 ] * 8
 

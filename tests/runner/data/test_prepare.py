@@ -165,7 +165,7 @@ def test_source_of_which_nothing_is_left_is_refused(workshop: Workshop) -> None:
     """Dropping every row is no way to train."""
     error = refused(workshop, [{"text": "a"}], on_bad_row="drop")
     assert error.id == "data-no-samples"
-    assert "1 rows read, 1 dropped as data-missing-column" in error.what
+    assert "1 read, 1 dropped as data-missing-column" in error.what
 
 
 def test_long_sample_is_an_error_unless_asked_otherwise(workshop: Workshop) -> None:
@@ -307,6 +307,7 @@ def test_weight_takes_its_share_of_the_rows(
     """0.5 takes half, 2.0 takes each twice, and no source vanishes."""
     prepared = workshop.prepare(questions(10), source={"weight": weight})
     assert prepared.train.num_samples == samples
+    assert prepared.report.train.duplicates == 0
 
 
 def test_duplicates_inside_and_between_splits_are_reported(workshop: Workshop) -> None:
