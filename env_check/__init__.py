@@ -1,0 +1,1 @@
+"""What is broken in a training environment, why, and the command that mends it."""
