@@ -48,7 +48,7 @@ def require_space(folder: Path, num_bytes: int, *, purpose: str) -> None:
             id="cache-disk-full",
             what=f"{purpose} needs {num_bytes:,} bytes, {free_bytes:,} are free",
             where=str(folder),
-            why="the download would stop half-way",
+            why="the work would stop half-way",
             fix="free some space, or set TRAINBOX_CACHE (HF_HOME for hub models) to a larger disk",
         )
 

@@ -11,8 +11,12 @@ the rounding adds 0.14 % RMS to weights that quantisation has already moved by s
 
 from __future__ import annotations
 
+import ctypes
+import signal
 import sys
 from pathlib import Path
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def convert(gguf_file: Path, target: Path) -> None:
@@ -38,4 +42,6 @@ def convert(gguf_file: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
+    # nobody waits for the weights of a parent that is gone
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     convert(Path(sys.argv[1]), Path(sys.argv[2]))
