@@ -203,7 +203,7 @@ def _write_small_files(model: PackagedModel) -> None:
 
 
 def _require_torch() -> None:
-    needed = ("torch", "transformers", "gguf")
+    needed = ("torch", "transformers", "accelerate", "gguf")
     if absent := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise BackendError(
             id="model-needs-torch",
