@@ -82,6 +82,8 @@ def shown(value: object, *, limit: int = 60) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
+        if not value:
+            return "an empty list"
         items = [shown(item) for item in value[:8] if not isinstance(item, dict | list)]
         return f"[{', '.join(items)}]" if items and len(items) == len(value) else "a list"
     if value is None:

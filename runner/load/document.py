@@ -138,7 +138,8 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         self.depth += 1
         self.num_nodes += 1
         if self.depth > MAX_DEPTH or self.num_nodes > MAX_NODES:
-            raise MarkedYAMLError(problem="too large", problem_mark=self.get_mark())
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # of PyYAML's stubs
+            raise MarkedYAMLError(problem="too large", problem_mark=event.start_mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

@@ -230,7 +230,8 @@ def _judge_text(name: str, value: str, schema: dict[str, Any]) -> tuple[str, str
         return "job-wrong-choice", WRONG_VALUE, _any(name, schema)
     if near := _text_like(value, describe(schema)):
         return "job-wrong-value", WRONG_VALUE, f"write `{name}: {near}`"
-    return "job-wrong-type", WRONG_VALUE, _any(name, schema)
+    id = "job-wrong-value" if accepts(schema, "string") else "job-wrong-type"
+    return id, WRONG_VALUE, _any(name, schema)
 
 
 def _any(name: str, schema: dict[str, Any]) -> str:
@@ -277,12 +278,12 @@ def _container_fix(path: KeyPath, value: Any, schema: dict[str, Any]) -> str:
     """Return how to write a section or a list for a value of another shape."""
     name = str(path[-1])
     file = value if isinstance(value, str) and shown(value) == f"'{value}'" else "data/file.jsonl"
+    if isinstance(value, list) and not value:
+        return f"give at least one, such as {_EXAMPLES.get(path, '`[q_proj, v_proj]`')}"
     if path[0] == "data" and name in ("train", "eval"):
         return f"write `{name}: [{{path: {file}}}]`, or below it `- path: {file}`"
     if path[0] == "data" and isinstance(path[-1], int):
         return f"write `- path: {file}`: each source is a section"
-    if isinstance(value, list) and not value:
-        return "give at least one, or remove the key to take the default"
     if accepts(schema, "array"):
         is_listed = isinstance(value, str) or path[0] == "secrets"
         items = _listed(path, str(value)) if is_listed else "first, second"
