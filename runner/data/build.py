@@ -284,14 +284,15 @@ def _summary(samples: Numbered, other: Numbered | None = None) -> SplitReport:
 
 
 def _stop_tokens(samples: Numbered, tokenizer: Tokenizer) -> dict[str, int]:
-    """Return which special tokens the samples end on, as far as they carry loss."""
-    last = Counter[int]()
+    """Return which special tokens end the samples, white space aside, and carry loss."""
+    found = Counter[str]()
     for sample, _ in samples:
         part = sample.parts[-1]
-        learnt = part[sample.supervised[-len(part) :]]
-        last[int(learnt[-1]) if len(learnt) else -1] += 1
-    names = tokenizer.added_ids
-    named = Counter[str]()
-    for token, count in last.items():
-        named[names.get(token, "none")] += count
-    return dict(named)
+        learnt = part[sample.supervised[-len(part) :]][-3:].tolist()
+        # a pair ends as its template does, often with a line break after the stop token
+        while learnt and learnt[-1] not in tokenizer.added_ids:
+            if tokenizer.decode(learnt[-1:]).strip():
+                break
+            learnt.pop()
+        found[tokenizer.added_ids.get(learnt[-1], "none") if learnt else "none"] += 1
+    return dict(found)

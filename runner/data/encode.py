@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from runner.data.faults import RowFault
 from runner.data.formats import Chat, Message, Pair, Sample
-from runner.data.mask import Marked, Marker, token_mask
+from runner.data.mask import Marked, Marker
+from runner.data.token_mask import token_mask
 from runner.data.tokenizer import Tokenizer
 
 Ids = npt.NDArray[np.int32]

@@ -103,6 +103,11 @@ KINDS = {
         "it is not clear how the turns become one text",
         "set `data.chat_template` to a .jinja file, or train on `prompt_completion` strings",
     ),
+    "data-lost-turn": FaultKind(
+        "the chat template leaves an answer out of the text",
+        "the model would learn to say nothing",
+        "set `data.chat_template` to a template that takes content as a string",
+    ),
     "data-mask": FaultKind(
         "the assistant turns cannot be found in the rendered chat template",
         "a guess could train on the user's words",

@@ -1,4 +1,4 @@
-"""Which characters of a rendered conversation carry loss, and which tokens these are.
+"""Which characters of a rendered conversation carry loss.
 
 Supervised is what the model has to write itself: everything from the end of the generation prompt
 to the stop token of an assistant turn, the stop token included, what follows it not. Turns are
@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from runner.data.faults import RowFault
 from runner.data.formats import Chat, Message, Text
@@ -38,7 +38,7 @@ class Marked:
     spans: list[Span]  # sorted, apart from each other
     is_rendered: bool  # by a chat template, which writes BOS itself where it is wanted
     whole: bool = False  # every token carries loss, those without characters (BOS) too
-    num_altered: int = 0  # assistant turns that the template did not render in full
+    num_altered: int = 0  # turns that the template did not render word for word
     has_added_eos: bool = False
     num_unstopped: int = 0  # earlier assistant turns that no stop token ends
     is_off_prompt: bool = False  # the text does not go on where the generation prompt ends
@@ -50,7 +50,6 @@ class Turn:
 
     start: int
     end: int
-    is_altered: bool = False
     is_off_prompt: bool = False
 
 
@@ -88,7 +87,7 @@ class Marker:
         self.loss_on = loss_on
         any_token = "|".join(map(re.escape, added_tokens)) or "(?!)"
         self._stop_at = re.compile(rf"\s*(?:{any_token})")
-        self._token_at_end = re.compile(rf"(?:{any_token})\Z")
+        self._added_tokens = tuple(added_tokens)
         self._tail = re.compile(rf"(?:\s|{any_token})+\Z")
         self._shapes: dict[tuple[str, ...], Shape | None] = {}
         self._stops: dict[tuple[str, ...], str | None] = {}
@@ -120,7 +119,14 @@ class Marker:
         if self.loss_on == "all":
             text, has_added_eos = self.answered(chat.messages)
             span = (0, len(text))
-            return Marked(text, [span], is_rendered=True, whole=True, has_added_eos=has_added_eos)
+            return Marked(
+                text,
+                [span],
+                is_rendered=True,
+                whole=True,
+                num_altered=_num_altered(text, chat.messages),
+                has_added_eos=has_added_eos,
+            )
         text = self.template.render(chat.messages)
         spans = self._generation_spans(text, chat.messages)
         turns = [] if spans else self.find_turns(text, chat.messages)
@@ -134,16 +140,23 @@ class Marker:
             self.with_eos(text) if needs_eos else text,
             [spans[number] for number in wanted] + self._eos_span(text, end) * needs_eos,
             is_rendered=True,
-            num_altered=sum(turn.is_altered for turn in turns),
+            num_altered=_num_altered(text, chat.messages),
             has_added_eos=needs_eos,
             num_unstopped=sum(not self._ends_with_token(text[a:b]) for a, b in spans[:-1]),
             is_off_prompt=any(turns[number].is_off_prompt for number in wanted if turns),
         )
 
     def answered(self, messages: Sequence[Message]) -> tuple[str, bool]:
-        """Return a rendered conversation, with EOS (True) where its last answer had no stop."""
+        """Return a rendered conversation, with EOS (True) where its last answer had no stop.
+
+        Raises:
+            RowFault: the template refuses it, or leaves an answer out.
+        """
         assert self.template is not None
         text = self.template.render(messages)
+        for index in _assistants(messages):
+            if _answer(messages[index]) not in text:
+                raise RowFault("data-lost-turn", f"turn {index + 1} of {len(messages)}")
         if not _ends_with_assistant(messages) or self._ends_with_token(text):
             return text, False
         return self.with_eos(text), True
@@ -192,8 +205,7 @@ class Marker:
             if is_assistant:
                 lead = shape.leads[index]
                 start = position - len(lead or "")
-                is_altered = rendered.strip() != message["content"].strip()
-                turns.append(Turn(start, end, is_altered, is_off_prompt=lead is None))
+                turns.append(Turn(start, end, is_off_prompt=lead is None))
             position = end + len(after)
         return turns if position == len(text) else None
 
@@ -268,7 +280,6 @@ class Marker:
         return Turn(
             len(before) - len(lead or ""),
             len(before) + len(rendered),
-            is_altered=rendered.strip() != content.strip(),
             is_off_prompt=lead is None,
         )
 
@@ -278,7 +289,7 @@ class Marker:
         through = self.template.render(messages[: index + 1])
         if not (text.startswith(through) and through.startswith(prompt)):
             return None
-        answer = messages[index]["content"].split(END_OF_THOUGHT)[-1].strip()
+        answer = _answer(messages[index])
         written = self._tail.sub("", through[len(prompt) :])
         if not answer or not written.endswith(answer):
             return None
@@ -310,7 +321,7 @@ class Marker:
         return self._stops[roles]
 
     def _ends_with_token(self, text: str) -> bool:
-        return bool(self._token_at_end.search(text.rstrip()))
+        return text.rstrip().endswith(self._added_tokens)
 
     def _generation_spans(self, text: str, messages: Sequence[Message]) -> list[Span]:
         """Return the template's own marks, one an assistant turn, each up to its stop token."""
@@ -319,7 +330,10 @@ class Marker:
             return []
         unmarked, marks = self.template.render_marked(messages)
         spans = [mark for mark in _joined(marks) if text[mark[0] : mark[1]].strip()]
-        if unmarked != text or len(spans) != len(_assistants(messages)):
+        answers = [_answer(messages[index]) for index in _assistants(messages)]
+        if unmarked != text or len(spans) != len(answers):
+            return []
+        if any(a not in text[start:end] for a, (start, end) in zip(answers, spans, strict=True)):
             return []
         stop = None
         if _ends_with_assistant(messages):  # what follows can be no header of a next turn
@@ -336,68 +350,21 @@ class Marker:
         return (start, end + len(stop)) if stop and text.startswith(stop, end) else span
 
 
-def token_mask(encoding: Any, spans: Sequence[Span], length: int) -> tuple[list[Span], int]:
-    """Return the supervised tokens of an encoding as [first, end), and how many straddle a border.
-
-    A token belongs to the mask if any of its characters does: where the tokenizer merges across a
-    border (only possible where no special token stands there), the whole answer is learnt.
-
-    Args:
-        encoding: of the tokenizers library.
-        spans: supervised characters.
-        length: number of characters of the text.
-    """
-    tokens: list[Span] = []
-    num_straddling = 0
-    for start, end in spans:
-        first = _token_from(encoding, start, end)
-        if first is None:
-            continue
-        after = _token_from(encoding, end, length)
-        stop = len(encoding) if after is None else after
-        last = _token_before(encoding, end, start)
-        stop = max(stop, last + 1) if last is not None else stop
-        if after is None and last is not None:
-            stop = _past_copies(encoding, last)
-        num_straddling += encoding.token_to_chars(first)[0] < start
-        num_straddling += encoding.token_to_chars(stop - 1)[1] > end
-        tokens.append((first, stop))
-    return tokens, num_straddling
-
-
-def _token_from(encoding: Any, start: int, end: int) -> int | None:
-    """Return the first token that covers a character of [start, end)."""
-    # a character may belong to no token: a normalizer can leave it out
-    for position in range(start, end):
-        token: int | None = encoding.char_to_token(position)
-        if token is not None:
-            return token
-    return None
-
-
-def _token_before(encoding: Any, end: int, start: int) -> int | None:
-    for position in range(end - 1, start - 1, -1):
-        token: int | None = encoding.char_to_token(position)
-        if token is not None:
-            return token
-    return None
-
-
-def _past_copies(encoding: Any, token: int) -> int:
-    """Return the end of the run of tokens that share one character (bytes of an emoji)."""
-    chars = encoding.token_to_chars(token)
-    stop = token + 1
-    while stop < len(encoding) and encoding.token_to_chars(stop) == chars:
-        stop += 1
-    return stop
-
-
 def _ends_with_assistant(messages: Sequence[Message]) -> bool:
     return messages[-1]["role"] == "assistant"
 
 
 def _assistants(messages: Sequence[Message]) -> list[int]:
     return [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+
+
+def _answer(message: Message) -> str:
+    """Return an assistant's words after its reasoning, which templates may leave out."""
+    return message["content"].split(END_OF_THOUGHT)[-1].strip()
+
+
+def _num_altered(text: str, messages: Sequence[Message]) -> int:
+    return sum(message["content"].strip() not in text for message in messages)
 
 
 def _versions(content: str, is_assistant: bool) -> list[str]:

@@ -90,8 +90,8 @@ def _split_from(raw: dict[str, Any]) -> SplitReport:
 # What the encoder counts, as a sentence; {} is the count.
 _ODDITIES = {
     "straddling_tokens": "{:,} tokens straddle the border of an answer; they carry loss",
-    "altered_turns": "{:,} assistant turns are not rendered in full by the chat template "
-    "(most leave out the reasoning of earlier turns)",
+    "altered_turns": "{:,} turns are not rendered word for word by the chat template "
+    "(many leave out the reasoning of earlier answers, some the system text)",
     "added_eos": "{:,} samples had no stop token after the answer; EOS was added and carries loss",
     "unstopped_turns": "{:,} assistant turns inside a conversation end without the stop token of "
     "the last one; their end is not learnt",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
 import re
 import sys
@@ -320,8 +321,6 @@ def _read_text(path: Path, label: str, counts: ReadCounts) -> str:
 
 
 def _read_csv(path: Path, label: str, counts: ReadCounts) -> Iterator[Row]:
-    import io
-
     csv.field_size_limit(sys.maxsize)  # the default refuses a field above 128 KiB
     text = _read_text(path, label, counts)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)

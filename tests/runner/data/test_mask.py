@@ -63,6 +63,21 @@ def test_completion_supervises_the_last_answer_alone() -> None:
     assert supervised(mark("chatml", "two turns", "completion")) == ["Well.\nAnd you?<|im_end|>"]
 
 
+def test_answer_that_the_template_swallows_is_refused_without_mask_too() -> None:
+    """loss_on all, and a pair, notice that the answer is not in the text."""
+    with pytest.raises(RowFault) as caught:
+        mark("parts", "two turns", "all")
+    assert (caught.value.kind, caught.value.detail) == ("data-lost-turn", "turn 2 of 4")
+
+
+def test_mark_that_does_not_hold_the_answer_is_not_believed() -> None:
+    """A template whose generation block lost the answer is refused."""
+    source = "{% for m in messages %}{{ m.role }}{% generation %}x{% endgeneration %}{% endfor %}"
+    marker = Marker(ChatTemplate(source, {}, "lost"), ["</s>"], "</s>", "assistant")
+    with pytest.raises(RowFault):
+        marker.mark_chat(Chat(CHATS["single"]))
+
+
 @pytest.mark.parametrize("template", ["chatml", "marked", "nostop"])
 def test_all_supervises_the_whole_text(template: str) -> None:
     """loss_on all leaves nothing out."""

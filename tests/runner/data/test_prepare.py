@@ -323,6 +323,7 @@ def test_duplicates_inside_and_between_splits_are_reported(workshop: Workshop) -
 def test_report_names_the_stop_token(workshop: Workshop) -> None:
     """Which token the answers end on, and in how many samples."""
     assert workshop.prepare(questions(3)).report.stop_tokens == {"<|im_end|>": 3}
+    assert pairs(workshop, [PAIR]).report.stop_tokens == {"<|im_end|>": 1}
 
 
 def test_text_of_special_tokens_in_a_row_is_counted(workshop: Workshop) -> None:
