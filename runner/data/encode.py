@@ -131,25 +131,26 @@ class Encoder:
 
     def _encode_pairs(self, pairs: Sequence[Pair]) -> list[Encoded | RowFault]:
         texts = [self._pair_texts(pair) for pair in pairs]
-        good = [item for item in texts if not isinstance(item, RowFault)]
-        encodings = self._encode_texts([text for triple in good for text in triple])
-        triples = iter(zip(*[iter(zip(sum(good, ()), encodings, strict=True))] * 3, strict=True))
+        good = [triple for triple in texts if not isinstance(triple, RowFault)]
+        encoded = [self._encode_texts([triple[part] for triple in good]) for part in range(3)]
+        triples = zip(good, *encoded, strict=True)
         return [
-            item if isinstance(item, RowFault) else self._join_pair(next(triples)) for item in texts
+            item if isinstance(item, RowFault) else self._join_pair(*next(triples))
+            for item in texts
         ]
 
-    def _pair_texts(self, pair: Pair) -> tuple[tuple[str, bool], ...] | RowFault:
+    def _pair_texts(self, pair: Pair) -> list[tuple[str, bool]] | RowFault:
         """Return the texts of prompt, prompt + chosen and prompt + rejected."""
         try:
             if isinstance(pair.prompt, str):
                 assert isinstance(pair.chosen, str) and isinstance(pair.rejected, str)
                 sides = [self.marker.with_eos(side) for side in (pair.chosen, pair.rejected)]
-                return tuple((pair.prompt + side, False) for side in ("", *sides))
+                return [(pair.prompt + side, False) for side in ("", *sides)]
             assert self.marker.template is not None
             prompt = self.marker.template.render(pair.prompt, add_generation_prompt=True)
             chosen = self._conversation(pair.prompt, pair.chosen)
             rejected = self._conversation(pair.prompt, pair.rejected)
-            return ((prompt, True), (chosen, True), (rejected, True))
+            return [(prompt, True), (chosen, True), (rejected, True)]
         except RowFault as fault:
             return fault
 
@@ -159,9 +160,11 @@ class Encoder:
         self.oddities["added_eos"] += has_added_eos
         return text
 
-    def _join_pair(self, triple: Sequence[tuple[tuple[str, bool], Any]]) -> Encoded | RowFault:
+    def _join_pair(self, texts: list[tuple[str, bool]], *encodings: Any) -> Encoded | RowFault:
         """Split prompt from answers where the tokens part, as TRL's DPO trainer does (1.16)."""
-        prompt, chosen, rejected = (self._ids(encoding, text[0]) for text, encoding in triple)
+        prompt, chosen, rejected = (
+            self._ids(encoding, text) for (text, _), encoding in zip(texts, encodings, strict=True)
+        )
         shared = min(_common_prefix(prompt, chosen), _common_prefix(prompt, rejected))
         self.oddities["off_prompt"] += shared < len(prompt)
         sample = _pair(prompt[:shared], chosen[shared:], rejected[shared:])
