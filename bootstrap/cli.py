@@ -24,7 +24,8 @@ def main() -> int:
         elif args.command == "lock":
             from bootstrap.locking import write_locks  # needs the dev layer
 
-            write_locks(ROOT, options=args.option)
+            changed = write_locks(ROOT, options=args.option)
+            print("changed: " + (", ".join(changed) or "none"))
         else:
             from bootstrap.locking import check_locks  # needs the dev layer
 

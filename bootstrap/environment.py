@@ -29,7 +29,7 @@ from bootstrap.progress import Progress
 
 COMMANDS = ("trainbox", "env-check")
 FRESH = 2  # packages in a new virtual environment: pip, and setuptools before Python 3.12
-NEEDED_BYTES = {"cpu": 3_500_000_000, "cu130": 12_000_000_000, "cli": 800_000_000}
+NEEDED_BYTES = {"cpu": 3_000_000_000, "cu130": 9_000_000_000, "cli": 800_000_000}  # measured
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+# Packages with several builds of one version: `torch==2.13.0` would also accept 2.13.0+cpu, both
+# where it is installed already and where a find-links folder offers it; `===` is literal.
+SEVERAL_BUILDS = ("torch",)
 REQUIREMENT = re.compile(
-    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)\s*(?:;\s*(?P<marker>[^\\]*?))?\s*\\?$"
+    r"^(?P<name>[A-Za-z0-9._-]+)={2,3}(?P<version>[^\s;\\]+)\s*(?:;\s*(?P<marker>[^\\]*?))?\s*\\?$"
 )
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
@@ -32,7 +35,8 @@ class Pin:
         marker = f" ; {self.marker}" if self.marker else ""
         hashes = " \\\n".join(f"    --hash=sha256:{digest}" for digest in self.hashes)
         via = f"\n    # via {', '.join(self.via)}" if self.via else ""
-        return f"{self.name}=={self.version}{marker} \\\n{hashes}{via}\n"
+        equals = "===" if self.name in SEVERAL_BUILDS else "=="
+        return f"{self.name}{equals}{self.version}{marker} \\\n{hashes}{via}\n"
 
 
 def parse_lock(text: str) -> tuple[Pin, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -67,10 +68,17 @@ def check_locks(root: Path) -> None:
         )
 
 
-def write_locks(root: Path, *, options: Sequence[str] = ()) -> None:
-    """Write every lock."""
-    for name, text in make_locks(root, options=options).items():
-        _lock(root, name).write_text(text)
+def write_locks(root: Path, *, options: Sequence[str] = ()) -> list[str]:
+    """Write every lock; return the names of those that changed."""
+    made = make_locks(root, options=options)
+    changed = [
+        name
+        for name, text in made.items()
+        if not _lock(root, name).exists() or _lock(root, name).read_text() != text
+    ]
+    for name in changed:
+        _lock(root, name).write_text(made[name])
+    return changed
 
 
 def resolve(
@@ -97,7 +105,7 @@ def resolve(
 def _uv(root: Path, name: str, constraints: Path, output: Path, options: Sequence[str]) -> None:
     # fmt: off
     command = [
-        "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-build",
+        str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-build",
         "--fork-strategy", "fewest", "--python-version", PYTHONS[name][0], *options,
         "--constraints", str(constraints), "--output-file", str(output), f"locks/{name}.in",
     ]

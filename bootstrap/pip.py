@@ -11,7 +11,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bootstrap.errors import SetupError
@@ -45,13 +45,6 @@ class Failure:
     fix: str
 
 
-NO_PACKAGE = Failure(
-    pattern=r"No matching distribution found for (?P<package>\S+)",
-    id="setup-no-package",
-    what="the package index does not offer {package} for this Python and processor",
-    why="only the exact files of the lock are installed, and nothing is built from source",
-    fix="use an index that has all of PyPI: PIP_INDEX_URL=… make setup",
-)
 FAILURES = (  # the first that is found decides
     Failure(
         pattern=r"No space left on device|Disk quota exceeded",
@@ -74,16 +67,20 @@ FAILURES = (  # the first that is found decides
         why="a proxy in between signs with an authority that pip does not know",
         fix="PIP_CERT=/path/to/your-ca.pem make setup",
     ),
-    replace(NO_PACKAGE, pattern=r"from versions: (?!none)[^)]*\)\s+ERROR: " + NO_PACKAGE.pattern),
     Failure(
-        pattern=r"NewConnectionError|NameResolutionError|name resolution|Connection\w*Timeout"
-        r"|ProxyError|ReadTimeout|Connection (?:refused|reset|broken)|Network is unreachable",
+        pattern=r"Retry\(total=0|Max retries exceeded|ReadTimeoutError|IncompleteRead",
         id="setup-no-index",
         what="the package index does not answer",
         why="the locked packages are downloaded through your own pip settings",
         fix="check the network (HTTPS_PROXY, `pip config list`), then: make setup",
     ),
-    NO_PACKAGE,
+    Failure(
+        pattern=r"No matching distribution found for (?P<package>\S+)",
+        id="setup-no-package",
+        what="the package index does not offer {package} for this Python and processor",
+        why="only the exact files of the lock are installed, and nothing is built from source",
+        fix="use an index that has all of PyPI: PIP_INDEX_URL=… make setup",
+    ),
     Failure(
         pattern=r"Permission denied|Read-only file system",
         id="setup-not-writable",
@@ -165,8 +162,8 @@ class Pip:
 
         def collect() -> None:
             assert process.stdout is not None
-            with self.log.open("a") as file:
-                for line in process.stdout:
+            with process.stdout as pipe, self.log.open("a") as file:
+                for line in pipe:
                     lines.append(line)
                     file.write(line)
                     on_line(line)
