@@ -103,9 +103,10 @@ def resolve(
 
 
 def _uv(root: Path, name: str, constraints: Path, output: Path, options: Sequence[str]) -> None:
+    uv = Path(sys.executable).with_name("uv")  # the locked one, of the dev layer
     # fmt: off
     command = [
-        str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-build",
+        str(uv), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-build",
         "--fork-strategy", "fewest", "--python-version", PYTHONS[name][0], *options,
         "--constraints", str(constraints), "--output-file", str(output), f"locks/{name}.in",
     ]
