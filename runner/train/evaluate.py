@@ -20,7 +20,7 @@ from runner.train.attempt import Attempt
 from runner.train.model import not_finite
 
 MAX_NEW_TOKENS = 60
-MAX_PROMPT_CHARS = 400
+USER_ROLES = ("user", "human", "User", "Human")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ class HeldOut:
                 "kind": "sample",
                 "phase": phase,
                 "index": index,
-                "prompt": tokenizer.decode(prompt, skip_special_tokens=True).strip(),
+                "prompt": last_turn(tokenizer, prompt),
                 "answer": tokenizer.decode(self._answer(prompt), skip_special_tokens=True).strip(),
             }
             self._attempt.terminal.say(**sample)
@@ -148,6 +148,24 @@ class HeldOut:
             use_cache=True,
         )
         return list(written[0, len(prompt) :].tolist())
+
+
+def last_turn(tokenizer: Any, prompt: list[int]) -> str:
+    """Return the text of a prompt's last turn: no system message, no role names.
+
+    Chat templates set turns apart by special tokens; a turn's header is its role, alone before the
+    next special token or on the first line of the turn.
+    """
+    pieces: list[list[int]] = [[]]
+    for token in prompt:
+        if token in tokenizer.all_special_ids:
+            pieces.append([])
+        else:
+            pieces[-1].append(token)
+    turns = [tokenizer.decode(piece).strip() for piece in pieces if piece]
+    turns = [turn for turn in turns if len(turn.split()) > 1] or turns  # a lone word is a header
+    lines = turns[-1].splitlines() if turns else []
+    return "\n".join(lines[1:] if len(lines) > 1 and lines[0].strip() in USER_ROLES else lines)
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> list[int] | None:
