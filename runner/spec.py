@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Auto = Literal["auto"]
 Text = Annotated[str, Field(min_length=1)]
@@ -82,12 +82,19 @@ class DataSource(Section):
     """Share of the rows taken per epoch: 0.5 takes half, 2.0 takes each twice."""
 
 
+def _empty_for_null(value: object) -> object:
+    return [] if value is None else value
+
+
 class Data(Section):
     """What is trained on, and what is held out."""
 
     train: Annotated[list[DataSource], Field(min_length=1)]
     """Training sources, in this order."""
-    eval: list[DataSource] = []
+    eval: Annotated[
+        list[DataSource],
+        BeforeValidator(_empty_for_null, json_schema_input_type=list[DataSource] | None),
+    ] = []
     """Held-out sources; their loss is measured before and after."""
     val_size: Annotated[float, Field(gt=0.0, lt=1.0)] | PositiveInt | None = None
     """Hold out this share (below 1) or number of training rows instead of `eval`."""

@@ -34,6 +34,8 @@ TOKEN_SHAPES = {
     "the value of an environment variable": (
         r"\b[A-Z][A-Z0-9_]*(TOKEN|API_KEY|SECRET|SECRET_KEY|ACCESS_KEY|PASSWORD)\s*[=:]\s*['\"]?"
         r"(?=[^\s'\"]*[0-9])[A-Za-z0-9+/=_.-]{8,}"
+        r"|(?i:(api_key|secret_key|access_key|password)\s*[=:]\s*['\"]?"
+        r"(?=[^\s'\"]*[0-9])[A-Za-z0-9+/=_.-]{12,})"
     ),
 }
 _SHAPES = [(kind, re.compile(shape)) for kind, shape in TOKEN_SHAPES.items()]

@@ -69,8 +69,9 @@ def _keys_of(schema: JsonSchema, section: str) -> Iterator[Key]:
         yield Key(path, child, name in schema.get("required", ()))
         if "properties" in child:
             yield from _keys_of(child, path)
-        elif "properties" in child.get("items", {}):
-            yield from _keys_of(child["items"], f"{path}[0]")
+        for kind in alternatives(child):
+            if "properties" in kind.get("items", {}):
+                yield from _keys_of(kind["items"], f"{path}[0]")
 
 
 @cache

@@ -199,6 +199,9 @@ def _judge(
     if isinstance(value, bool) and (word := BOOLEAN_CHOICES.get(key_text(path), {}).get(value)):
         return "job-wrong-choice", WRONG_VALUE, f"write `{name}: {word}`"
     if isinstance(value, str):
+        truth = BOOLEAN_CHOICES.get(key_text(path), {}).get(_TRUTH.get(value.lower()) == "true")
+        if truth and value.lower() in _TRUTH:
+            return "job-wrong-choice", WRONG_VALUE, f"write `{name}: {truth}`"
         return _judge_text(name, value, schema)
     if not isinstance(value, bool) and accepts(schema, "integer", "number"):
         if isinstance(value, float) and value.is_integer() and not accepts(schema, "number"):

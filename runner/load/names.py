@@ -268,8 +268,11 @@ def meant(name: str, section: str, keys: Mapping[str, tuple[str, ...]]) -> str |
         return ELSEWHERE[foreign]
     if found := _search(name, here, 0.7) or _search(name, keys, 0.8):
         return found
-    foreign = nearest(name, ELSEWHERE, cutoff=0.85)
-    return ELSEWHERE[foreign] if foreign else None
+    if foreign := nearest(name, ELSEWHERE, cutoff=0.85):
+        return ELSEWHERE[foreign]
+    plain = _plain(name)  # `grace` for grace_seconds, `keep_last` for keep
+    alike = [key for key in here[section] if key.startswith(plain) or plain.startswith(f"{key}_")]
+    return _join(section, alike[0]) if len(alike) == 1 and plain else None
 
 
 def _search(name: str, keys: Mapping[str, tuple[str, ...]], cutoff: float) -> str | None:
