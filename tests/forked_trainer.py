@@ -66,6 +66,8 @@ class ForkedProcess:
                 self.kill()
                 raise TimeoutError(f"process {self.pid} ran longer than {timeout_seconds} s")
             time.sleep(0.01)
+        if self.terminal is not None:
+            self.terminal.close()
         return exit_code
 
     def send_signal(self, signal_number: int) -> None:

@@ -55,7 +55,12 @@ def write_tiny_model(folder: Path) -> Path:
 
 
 def tiny_run(
-    path: Path, model: Path, *, eval_samples: int = 4, train_samples: int = 8, **sections: Any
+    path: Path,
+    model_folder: Path,
+    *,
+    eval_samples: int = 4,
+    train_samples: int = 8,
+    **sections: Any,
 ) -> RunDir:
     """Write a run directory with a plan, ready for `python -m runner.train`.
 
@@ -64,15 +69,15 @@ def tiny_run(
     """
     run = RunDir(path)
     path.mkdir(parents=True)
-    tiny_plan(path.parent / "data", model, path.name, eval_samples, train_samples, sections).write(
-        run.plan
-    )
+    data = path.parent / "data"
+    plan = tiny_plan(data, model_folder, path.name, eval_samples, train_samples, sections)
+    plan.write(run.plan)
     return run
 
 
 def tiny_plan(
     data: Path,
-    model: Path,
+    model_folder: Path,
     run_id: str,
     eval_samples: int,
     train_samples: int,
@@ -87,7 +92,7 @@ def tiny_plan(
         model=PlannedModel(
             public_name=PUBLIC_NAME,
             revision="0123abc",
-            folder=str(model),
+            folder=str(model_folder),
             model_type="llama",
             files={"config.json": "2" * 64},
         ),

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ ENVIRONMENT = {
     "TRANSFORMERS_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
@@ -38,6 +40,9 @@ ENVIRONMENT = {
     "PYTORCH_ALLOC_CONF": "expandable_segments:True",
 }
 HASH_SEED = "0"
+# Said at every checkpoint, about names inside the libraries and a base model that is not on disk
+# under its public name.
+KNOWN_WARNINGS = ("`is_gradient_checkpointing` is deprecated", "Could not find a config file in")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -79,6 +84,8 @@ def _train(attempt: Attempt) -> int:
 
 
 def _set_environment(plan: Plan) -> None:
+    for message in KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
     threads = str(plan.training.num_threads)
     os.environ.update(ENVIRONMENT, OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
 

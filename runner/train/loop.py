@@ -8,7 +8,7 @@ from typing import Any
 from transformers.trainer_callback import PrinterCallback
 
 from runner.errors import EXIT_DONE
-from runner.record.checkpoint import step_of
+from runner.record.checkpoint import clean, step_of
 from runner.train.attempt import Attempt
 from runner.train.callbacks import Recorder
 from runner.train.evaluate import HeldOut
@@ -42,4 +42,5 @@ def train_to_the_end(
     recorder.evaluate_after(num_steps)
     attempt.phase("save")
     save_result(trainer.model, trainer.processing_class, attempt.plan, attempt.run, num_steps)
+    clean(attempt.run)
     return EXIT_DONE

@@ -1,0 +1,211 @@
+"""An interrupted run ends with the bits of an uninterrupted one, whatever interrupted it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.plan import read_plan
+from runner.record.checkpoint import newest_valid, sealed_steps
+from runner.record.layout import RunDir
+from tests.forked_trainer import ForkedTrainer
+from tests.runner.train.watch import (
+    curve,
+    events,
+    failure_of,
+    log_of,
+    result_sha256,
+    wait_for_step,
+)
+from tests.tiny import tiny_run
+
+STEPS = 10
+JOBS: dict[str, dict[str, Any]] = {
+    "qlora": {"method": "qlora", "quantization": {"compute_dtype": "bfloat16"}},
+    "lora-dropout": {"method": "lora", "lora": {"dropout": 0.1}},
+    "full": {"method": "full"},
+    "dpo-qlora": {"stage": "dpo", "method": "qlora"},
+}
+LIMIT = {"train": {"max_steps": STEPS}, "checkpoint": {"save_steps": 2}}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    trainer: ForkedTrainer, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, RunDir]:
+    """A run of each job that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    finished = {}
+    for name, job in JOBS.items():
+        finished[name] = tiny_run(folder / name, tiny_model, **LIMIT, **job)
+        assert trainer.train(finished[name]) == 0, log_of(finished[name])
+    return finished
+
+
+@pytest.fixture
+def begun(tmp_path: Path, tiny_model: Path) -> RunDir:
+    """A run of the job with dropout, not started."""
+    return tiny_run(tmp_path / "run", tiny_model, **LIMIT, **JOBS["lora-dropout"])
+
+
+def interrupt(trainer: ForkedTrainer, run: RunDir, number: int, step: int = 5) -> int:
+    """Start a run, send it a signal once a step is in the journal; return the exit code."""
+    process = trainer.start(run)
+    wait_for_step(run, process, step)
+    process.send_signal(number)
+    return process.wait()
+
+
+def assert_same(run: RunDir, reference: RunDir) -> None:
+    """Result, curve and held-out losses are equal to the bit, and nothing was said twice."""
+    assert events(run, "warning") == []
+    assert curve(run) == curve(reference)
+    assert [event["loss"] for event in events(run, "eval")] == [
+        event["loss"] for event in events(reference, "eval")
+    ]
+    assert result_sha256(run) == result_sha256(reference)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize("name", JOBS)
+def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
+    trainer: ForkedTrainer, tiny_model: Path, uninterrupted: dict[str, RunDir], tmp_path: Path,
+    name: str, number: signal.Signals,
+) -> None:  # fmt: skip
+    """Killed or asked to end in the middle, the second attempt ends where the first would have."""
+    run = tiny_run(tmp_path / "run", tiny_model, **LIMIT, **JOBS[name])
+    expected = -signal.SIGKILL if number == signal.SIGKILL else 75
+    assert interrupt(trainer, run, number) == expected
+    assert trainer.train(run, TRAINBOX_ATTEMPT="2") == 0, log_of(run)
+    (resume,) = events(run, "resume")
+    assert resume["step"] > 0 and resume["skipped"] == []
+    assert_same(run, uninterrupted[name])
+
+
+def test_a_run_killed_again_and_again_arrives(
+    trainer: ForkedTrainer, uninterrupted: dict[str, RunDir], begun: RunDir
+) -> None:
+    """Kills at several steps, one after the other, change no bit."""
+    for step in (1, 4, 8):
+        assert interrupt(trainer, begun, signal.SIGKILL, step) == -signal.SIGKILL
+    assert trainer.train(begun) == 0, log_of(begun)
+    assert_same(begun, uninterrupted["lora-dropout"])
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
+def test_a_damaged_newest_checkpoint_is_passed_over(
+    trainer: ForkedTrainer, uninterrupted: dict[str, RunDir], begun: RunDir, damage: str
+) -> None:
+    """The run falls back to the whole one before it, says so, and ends with the same bits."""
+    assert interrupt(trainer, begun, signal.SIGTERM) == 75
+    newest, older, *_ = sealed_steps(begun.checkpoints)
+    file = newest / "optimizer.pt"
+    if damage == "flip":
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    elif damage == "truncate":
+        os.truncate(file, 100)
+    else:
+        file.unlink()
+    assert trainer.train(begun) == 0, log_of(begun)
+    (resume,) = events(begun, "resume")
+    assert resume["checkpoint"] == older.name
+    assert [one["checkpoint"] for one in resume["skipped"]] == [newest.name]
+    assert_same(begun, uninterrupted["lora-dropout"])
+
+
+def test_all_checkpoints_damaged_starts_over(
+    trainer: ForkedTrainer, uninterrupted: dict[str, RunDir], begun: RunDir
+) -> None:
+    """Without a whole checkpoint the run begins again, with the same bits."""
+    assert interrupt(trainer, begun, signal.SIGTERM) == 75
+    for folder in sealed_steps(begun.checkpoints):
+        (folder / "rng_state.pth").unlink()
+    assert trainer.train(begun) == 0, log_of(begun)
+    assert events(begun, "resume")[0]["checkpoint"] is None
+    assert_same(begun, uninterrupted["lora-dropout"])
+
+
+def test_a_finished_run_started_again_changes_nothing(
+    trainer: ForkedTrainer, uninterrupted: dict[str, RunDir]
+) -> None:
+    """No step is trained twice, and the result is saved with the same bits."""
+    run = uninterrupted["qlora"]
+    before = (result_sha256(run), curve(run), len(events(run, "eval")))
+    assert trainer.train(run) == 0, log_of(run)
+    assert (result_sha256(run), curve(run), len(events(run, "eval"))) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code", "reason"),
+    [
+        (signal.SIGTERM, 75, "signal"),
+        (signal.SIGHUP, 75, "signal"),
+        (signal.SIGINT, 130, "signal"),
+        (signal.SIGUSR1, 3, "limit"),
+    ],
+)
+def test_a_signal_seals_a_checkpoint_at_the_step(
+    trainer: ForkedTrainer, begun: RunDir, number: signal.Signals, exit_code: int, reason: str
+) -> None:
+    """The step is finished, saved for the reason that came, and the exit code says which."""
+    assert interrupt(trainer, begun, number, step=3) == exit_code
+    last = events(begun, "checkpoint")[-1]
+    assert (last["step"], last["reason"]) == (curve(begun)[-1][0], reason)
+    assert newest_valid(begun.checkpoints)[0] == begun.checkpoints / last["checkpoint"]
+    assert not begun.adapter.exists()
+
+
+def test_a_signal_before_the_first_step_ends_at_once(trainer: ForkedTrainer, begun: RunDir) -> None:
+    """While the model is loaded nothing can be saved and nothing is lost: start me again."""
+    process = trainer.start(begun)
+    while not begun.journal.exists() or not events(begun, "phase"):
+        pass
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 75
+    assert curve(begun) == []
+
+
+def test_a_checkpoint_of_another_run_is_refused(trainer: ForkedTrainer, begun: RunDir) -> None:
+    """A plan with other data or hyper-parameters does not go on from these weights."""
+    assert interrupt(trainer, begun, signal.SIGTERM) == 75
+    replace(read_plan(begun.plan), identity="other").write(begun.plan)
+    assert trainer.train(begun) == 1
+    assert failure_of(begun)["id"] == "checkpoint-of-another-run"
+
+
+def test_a_replayed_step_that_differs_is_reported(trainer: ForkedTrainer, begun: RunDir) -> None:
+    """A step that comes out otherwise than the journal says is a warning, not a second line."""
+    assert interrupt(trainer, begun, signal.SIGKILL) == -signal.SIGKILL
+    lines = begun.journal.read_text().splitlines()
+    steps = [number for number, line in enumerate(lines) if '"event": "step"' in line]
+    changed = json.loads(lines[steps[0]])
+    lines[steps[0]] = json.dumps(changed | {"loss": changed["loss"] + 1e-15})
+    begun.journal.write_text("\n".join(lines) + "\n")
+    for folder in sealed_steps(begun.checkpoints):
+        (folder / "MANIFEST.json").unlink()
+    assert trainer.train(begun, TRAINBOX_ATTEMPT="2") == 0, log_of(begun)
+    (warning,) = events(begun, "warning")
+    assert warning["id"] == "replay-differs" and "step 1 " in warning["message"]
+    assert [step for step, *_ in curve(begun)] == list(range(1, STEPS + 1))
+
+
+def test_a_full_disk_stops_the_run_after_three_failed_saves(
+    trainer: ForkedTrainer, begun: RunDir
+) -> None:
+    """A save that fails costs only itself; three in a row end the run, which can be resumed."""
+    process = trainer.start(begun)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
+    assert process.wait() == 1
+    assert [event["id"] for event in events(begun, "warning")] == ["checkpoint-failed"] * 3
+    assert failure_of(begun)["id"] == "checkpoint-cannot-be-written"
+    assert not list(begun.checkpoints.glob("step-*"))
+    assert trainer.train(begun) == 0, log_of(begun)
