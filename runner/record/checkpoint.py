@@ -87,7 +87,7 @@ def seal(
         OSError: the disk refused.
     """
     started = time.monotonic()
-    files = {}
+    files: dict[str, dict[str, Any]] = {}
     for path in _files_below(staging):
         _publish_mode(path)
         _sync(path)
@@ -114,7 +114,7 @@ def seal(
     return Sealed(
         path=target,
         sha256=manifest["sha256"],
-        bytes=sum(int(entry["bytes"]) for entry in files.values()),
+        bytes=sum(entry["bytes"] for entry in files.values()),
         seconds=time.monotonic() - started,
     )
 

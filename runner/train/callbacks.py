@@ -21,7 +21,7 @@ from runner.train.saver import Saver
 REPLAYED = ("loss", "learning_rate", "grad_norm", "tokens", "supervised_tokens")
 
 
-class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+class Recorder(TrainerCallback):
     """Writes what happens in the training loop, and decides what happens next."""
 
     def __init__(self, attempt: Attempt, saver: Saver, held_out: HeldOut | None) -> None:
@@ -145,7 +145,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             raise not_finite(step, "the gradient norm")
 
 
-class Recorded(Trainer):  # type: ignore[misc]  # transformers is not typed
+class Recorded(Trainer):
     """A trainer whose steps are counted and whose checkpoints are sealed; mixed into TRL's."""
 
     recorder: Recorder
@@ -159,6 +159,7 @@ class Recorded(Trainer):  # type: ignore[misc]  # transformers is not typed
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # Trainer's own, not TRL's: that one writes a model card first.
+        assert self.model is not None
         self.recorder.save(
             lambda: Trainer._save_checkpoint(self, model, trial), self.model, self.state.global_step
         )

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from datasets import Dataset
+import pyarrow as pa  # type: ignore[import-untyped]
+from datasets import Dataset  # type: ignore[import-untyped]
 
 from runner.data.cache import file_sha256
 from runner.data.prepare import load_prepared

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasets import Dataset
-from trl import DPOConfig, DPOTrainer
+from datasets import Dataset  # type: ignore[import-untyped]
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
 
 from runner.train import seed
 from runner.train.arguments import shared_arguments
@@ -18,7 +19,7 @@ from runner.train.model import load_base, load_tokenizer, lora_config
 from runner.train.saver import find_checkpoint
 
 
-class DpoTrainer(Recorded, DPOTrainer):  # type: ignore[misc]  # trl is not typed
+class DpoTrainer(Recorded, DPOTrainer):
     """TRL's trainer, recorded, on tokens that are ours."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:

@@ -67,6 +67,7 @@ def keep_training_layout(model: torch.nn.Module) -> None:
     every layer below are lost without a word (measured on SmolLM2-135M: gradient norm 0.88 before
     an evaluation, 0.11 after it), and its constants are rounded once more.
     """
+    module: Any  # nn.Module says that every attribute is a tensor or a module
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
@@ -175,7 +176,7 @@ def _model_card(plan: Plan, step: int) -> str:
 
 def _quantization(plan: Plan) -> BitsAndBytesConfig:
     quantization = plan.job["quantization"]
-    return BitsAndBytesConfig(
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type=quantization["type"],
         bnb_4bit_use_double_quant=quantization["double_quant"],

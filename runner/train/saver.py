@@ -201,7 +201,7 @@ def _machine() -> dict[str, Any]:
         facts |= {
             "device": torch.cuda.get_device_name(0),
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
             "tf32": torch.backends.cuda.matmul.allow_tf32,
         }
     return facts

@@ -18,5 +18,5 @@ def pin(plan: Plan) -> None:
     if plan.job["train"]["deterministic"]:
         torch.use_deterministic_algorithms(True)
         # it would fill every new tensor, to catch reads of memory nobody wrote
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from trl import SFTConfig, SFTTrainer
 from trl.data_utils import pack_dataset
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from runner.train import seed
 from runner.train.arguments import shared_arguments
@@ -18,7 +19,7 @@ from runner.train.model import load_base, load_tokenizer, lora_config
 from runner.train.saver import find_checkpoint
 
 
-class SftTrainer(Recorded, SFTTrainer):  # type: ignore[misc]  # trl is not typed
+class SftTrainer(Recorded, SFTTrainer):
     """TRL's trainer, recorded."""
 
 

@@ -75,11 +75,14 @@ def test_a_steps_loss_is_the_mean_over_its_supervised_tokens(
     )
 
 
+@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
 def test_evaluation_changes_no_trained_bit(
-    trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path
+    trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path, method: str
 ) -> None:
     """With dropout, which draws random numbers, evaluating or not trains the same."""
-    silent = train(trainer, tiny_run(tmp_path / "silent", tiny_model, eval_samples=0, **DROPOUT))
+    silent = train(
+        trainer, tiny_run(tmp_path / "silent", tiny_model, eval_samples=0, method=method, **DROPOUT)
+    )
     evaluating = train(
         trainer,
         tiny_run(
@@ -87,6 +90,7 @@ def test_evaluation_changes_no_trained_bit(
             tiny_model,
             train={"eval_steps": 1},
             tracking={"samples": "terminal"},
+            method=method,
             **DROPOUT,
         ),
     )
