@@ -17,7 +17,7 @@ from runner.spec import Job, Train
 DEFAULT_EPOCHS = 3.0
 # Tokens of one micro-batch (padded) that `auto` aims at. On a card, enough to keep it busy; on a
 # CPU, more gains nothing and costs memory. The memory estimate replaces these two numbers later.
-MICRO_BATCH_TOKENS = {"cuda": 8192, "cpu": 4096}
+MICRO_BATCH_TOKENS = {"cuda": 8192, "cpu": 2048}
 # Sections of a job that may differ between two starts of the same run.
 NOT_IDENTITY = ("checkpoint", "tracking", "secrets", "resources", "limits")
 
@@ -126,42 +126,28 @@ def build_plan(
     eval_data: PreparedSplit | None,
     machine: Machine,
     overrides: tuple[str, ...] = (),
+    packed_rows: int | None = None,
 ) -> Plan:
     """Resolve every `auto` of a job; nothing is executed.
+
+    Args:
+        packed_rows: rows of max_length tokens that packing makes of the training samples; needed
+            where the job packs.
 
     Raises:
         PlanError: the job asks for something this machine does not have.
     """
-    decisions: list[Decision] = []
-
-    def decide(key: str, wanted: Any, resolved: Any, reason: str) -> Any:
-        if wanted != "auto" and wanted is not None:
-            return wanted
-        decisions.append(Decision(key=key, value=resolved, reason=reason))
-        return resolved
-
+    decide = Decisions()
     gpu = choose_gpu(job, machine)
     device = "cuda" if gpu else "cpu"
     if gpu is None and job.resources.gpus:
-        decide("resources.gpus", None, 0, "no NVIDIA GPU answers here: training on the CPU")
-    longest = max(train_data.longest, 8)
-    micro, accumulation = _batch_split(
-        job.train, device, longest * (2 if job.stage == "dpo" else 1)
-    )
-    decide(
-        "train.per_device_train_batch_size",
-        job.train.per_device_train_batch_size,
-        micro,
-        f"largest divisor of effective_batch_size with at most {MICRO_BATCH_TOKENS[device]} tokens"
-        f" (longest sample {longest})",
-    )
-    decide(
-        "train.gradient_accumulation_steps",
-        job.train.gradient_accumulation_steps,
-        accumulation,
-        "keeps the effective batch size",
-    )
-    epochs, steps = _length(job.train, train_data.num_samples, micro, accumulation)
+        decide("resources.gpus", "auto", 0, "no NVIDIA GPU answers here: training on the CPU")
+    num_rows, longest = train_data.num_samples, train_data.longest
+    if job.data.packing is True:
+        assert packed_rows is not None, "a job that packs needs the number of packed rows"
+        num_rows, longest = packed_rows, job.data.max_length
+    micro, accumulation = _decide_batch(job, device, longest, decide)
+    epochs, steps = _length(job.train, num_rows, micro, accumulation)
     training = TrainingPlan(
         device=device,
         micro_batch_size=micro,
@@ -169,36 +155,8 @@ def build_plan(
         num_steps=steps,
         num_epochs=epochs,
         warmup_steps=math.ceil(steps * job.train.warmup_ratio),
-        optim=decide("train.optim", job.train.optim, "adamw_torch_fused", "one kernel, no copies"),
-        gradient_checkpointing=decide(
-            "train.gradient_checkpointing",
-            job.train.gradient_checkpointing,
-            "full" if device == "cuda" else "off",
-            "saves device memory" if device == "cuda" else "memory is not short on a CPU",
-        ),
-        checkpoint_every_n=2,
-        attn_implementation=decide(
-            "model.attn_implementation",
-            job.model.attn_implementation,
-            "sdpa",
-            "in PyTorch itself, on every card and the CPU",
-        ),
-        compute_dtype=decide(
-            "quantization.compute_dtype",
-            job.quantization.compute_dtype,
-            job.model.dtype,
-            "same as model.dtype",
-        ),
-        packing=bool(
-            decide("data.packing", job.data.packing, False, "short samples are padded instead")
-        ),
         num_threads=machine.num_cpus,
-        num_workers=decide(
-            "resources.num_workers",
-            None if device == "cpu" else job.resources.num_workers,
-            0,
-            "the data is in memory and the processors are busy training",
-        ),
+        **_decide_options(job, device, decide),
     )
     resolved = job.canonical()
     resolved["train"] |= {
@@ -216,7 +174,7 @@ def build_plan(
         train_data=train_data,
         eval_data=eval_data,
         training=training,
-        decisions=tuple(decisions),
+        decisions=tuple(decide.made),
         identity=_identity(resolved, model, train_data, eval_data, training),
         overrides=overrides,
         sample_prompts=_sample_prompts(job, eval_data),
@@ -246,6 +204,74 @@ def choose_gpu(job: Job, machine: Machine) -> Gpu | None:
     )
 
 
+class Decisions:
+    """Resolves the values that were left to us, and remembers what became of each and why."""
+
+    def __init__(self) -> None:
+        self.made: list[Decision] = []
+
+    def __call__(self, key: str, wanted: Any, resolved: Any, reason: str) -> Any:
+        """Return what the job wants, or where that is `auto` what we chose."""
+        if wanted != "auto":
+            return wanted
+        self.made.append(Decision(key=key, value=resolved, reason=reason))
+        return resolved
+
+
+def _decide_options(job: Job, device: str, decide: Decisions) -> dict[str, Any]:
+    """Resolve what does not depend on the data."""
+    on_gpu = device == "cuda"
+    return {
+        "optim": decide("train.optim", job.train.optim, "adamw_torch_fused", "no copies"),
+        "gradient_checkpointing": decide(
+            "train.gradient_checkpointing",
+            job.train.gradient_checkpointing,
+            "full" if on_gpu else "off",
+            "saves device memory" if on_gpu else "memory is not short on a CPU",
+        ),
+        "checkpoint_every_n": 2,
+        "attn_implementation": decide(
+            "model.attn_implementation",
+            job.model.attn_implementation,
+            "sdpa",
+            "in PyTorch itself, on every card and the CPU",
+        ),
+        "compute_dtype": decide(
+            "quantization.compute_dtype",
+            job.quantization.compute_dtype,
+            job.model.dtype,
+            "same as model.dtype",
+        ),
+        "packing": decide("data.packing", job.data.packing, False, "short samples are padded"),
+        "num_workers": decide(
+            "resources.num_workers",
+            job.resources.num_workers if on_gpu else "auto",
+            0,
+            "the data is in memory and the processors are busy training",
+        ),
+    }
+
+
+def _decide_batch(job: Job, device: str, longest: int, decide: Decisions) -> tuple[int, int]:
+    """Resolve micro-batch and accumulation, whose product is the effective batch size."""
+    longest *= 2 if job.stage == "dpo" else 1  # DPO runs pairs
+    micro, accumulation = _batch_split(job.train, device, longest)
+    decide(
+        "train.per_device_train_batch_size",
+        job.train.per_device_train_batch_size,
+        micro,
+        f"largest divisor of effective_batch_size with at most {MICRO_BATCH_TOKENS[device]} tokens"
+        f" (longest sample {longest})",
+    )
+    decide(
+        "train.gradient_accumulation_steps",
+        job.train.gradient_accumulation_steps,
+        accumulation,
+        "keeps the effective batch size",
+    )
+    return micro, accumulation
+
+
 def _batch_split(train: Train, device: str, longest: int) -> tuple[int, int]:
     """Return micro-batch and accumulation whose product is the effective batch size."""
     effective = train.effective_batch_size
@@ -261,12 +287,12 @@ def _batch_split(train: Train, device: str, longest: int) -> tuple[int, int]:
     return largest, effective // largest
 
 
-def _length(train: Train, num_samples: int, micro: int, accumulation: int) -> tuple[float, int]:
+def _length(train: Train, num_rows: int, micro: int, accumulation: int) -> tuple[float, int]:
     """Return epochs and optimiser steps; the last step of an epoch may be smaller.
 
     Counted as transformers 5 does: an epoch ends with an optimiser step, whatever is left.
     """
-    steps_per_epoch = math.ceil(math.ceil(num_samples / micro) / accumulation)
+    steps_per_epoch = math.ceil(math.ceil(num_rows / micro) / accumulation)
     if train.max_steps is not None:
         return train.max_steps / steps_per_epoch, train.max_steps
     epochs = train.num_train_epochs or DEFAULT_EPOCHS

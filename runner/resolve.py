@@ -8,7 +8,8 @@ from pathlib import Path
 
 from runner.base_model.architecture import linear_modules
 from runner.base_model.source import ModelFolder, describe, fetch, file_hashes
-from runner.data.prepare import PreparedData, prepare
+from runner.data.packing import count_packed_rows
+from runner.data.prepare import PreparedData, load_prepared, prepare
 from runner.data.tokenizer import load_tokenizer
 from runner.errors import TrainboxError
 from runner.load import LoadedJob, check_against_model, load_job
@@ -78,4 +79,11 @@ def plan_of(resolved: Resolved, model: PlannedModel, run_id: str) -> Plan:
         eval_data=resolved.data.eval,
         machine=resolved.machine,
         overrides=resolved.loaded.overrides,
+        packed_rows=_packed_rows(resolved) if resolved.loaded.job.data.packing is True else None,
     )
+
+
+def _packed_rows(resolved: Resolved) -> int:
+    offsets = load_prepared(resolved.data.train.path)["offsets"]
+    lengths = (offsets[1:] - offsets[:-1]).tolist()
+    return count_packed_rows(lengths, resolved.loaded.job.data.max_length)

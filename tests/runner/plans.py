@@ -42,6 +42,7 @@ def tiny_plan(
     machine: Machine = CPU_MACHINE,
     train_data: PreparedSplit | None = None,
     eval_data: PreparedSplit | None = None,
+    packed_rows: int | None = None,
 ) -> Plan:
     """Return the plan of a tiny job."""
     return build_plan(
@@ -57,4 +58,5 @@ def tiny_plan(
         train_data=train_data or split(),
         eval_data=eval_data,
         machine=machine,
+        packed_rows=packed_rows,
     )

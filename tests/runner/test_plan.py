@@ -37,7 +37,7 @@ def test_auto_keeps_the_effective_batch(train: dict[str, int], expected: tuple[i
 
 def test_long_samples_make_small_micro_batches() -> None:
     """auto never puts more tokens into a micro-batch than its limit, but at least one sample."""
-    assert tiny_plan(train_data=split(longest=2048)).training.micro_batch_size == 2
+    assert tiny_plan(train_data=split(longest=1000)).training.micro_batch_size == 2
     assert tiny_plan(train_data=split(longest=50_000)).training.micro_batch_size == 1
 
 
@@ -109,3 +109,10 @@ def test_a_plan_survives_the_way_through_json(tmp_path: Path) -> None:
     plan = tiny_plan(eval_data=split(4))
     plan.write(tmp_path / "plan.json")
     assert read_plan(tmp_path / "plan.json") == plan
+
+
+def test_packed_rows_decide_the_number_of_steps() -> None:
+    """With packing an epoch is as long as its packed rows, not as its samples."""
+    job = tiny_job(data={"packing": True}, train={"effective_batch_size": 2})
+    plan = tiny_plan(job, train_data=split(10), packed_rows=3)
+    assert plan.training.num_steps == 2 * 3
