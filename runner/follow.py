@@ -1,4 +1,4 @@
-"""The follower: `python -m runner.follow RUN_DIR TARGET`, a child of `trainbox train`.
+"""The follower: `python -m runner.follow RUN_DIR JSON`, a child of `trainbox train`.
 
 It samples the machine, reads the journal and sends both to MLflow. Its standard input is a pipe
 from the supervisor: closed, it says that the attempt is over (or the supervisor dead), and the
@@ -31,14 +31,14 @@ CLOSE_TRIES_SECONDS = 3.0  # how long a server that fails is asked again at the 
 
 def main(argv: list[str]) -> int:
     """Follow one attempt of a run to its end."""
-    run, job_target = RunDir(Path(argv[0])), json.loads(argv[1])
+    run, arguments = RunDir(Path(argv[0])), json.loads(argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(10)  # training comes first
-    wait_for_first_step(run)
+    wait_for_first_step(run, arguments["journal_offset"])
     set_environment()
     with only_sender(run, wait_seconds=60) as is_ours:
         if is_ours:
-            follower = Follow(run, job_target)
+            follower = Follow(run, arguments)
             follower.follow()
             follower.close()
     return 0
@@ -104,12 +104,14 @@ class Follow:
         return server.url, tracking_server.LOCAL_STORE
 
 
-def wait_for_first_step(run: RunDir) -> None:
+def wait_for_first_step(run: RunDir, offset: int) -> None:
     """Return after the first step of this attempt, or when the attempt is over.
 
     Until then this process has imported nothing that costs the start anything.
+
+    Args:
+        offset: bytes of the journal that are of earlier attempts.
     """
-    offset = run.journal.stat().st_size if run.journal.exists() else 0
     while not is_closed(sys.stdin.fileno(), WAIT_FOR_STEP_SECONDS):
         events, offset = read_from(run.journal, offset)
         if any(event["event"] == "step" for event in events):

@@ -179,6 +179,7 @@ def _launch(where: Place, port: int) -> Server:
             env=server_environment(os.environ),
             start_new_session=True,  # outlives the terminal and the run that started it
         )
+    process.returncode = 0  # it is not waited for: keeps Popen from warning that it runs on
     return Server(pid=process.pid, process_start=_process_start(process.pid) or 0.0, port=port)
 
 
@@ -220,7 +221,7 @@ def _answers(server: Server) -> bool:
 
 
 def _not_started(where: Place, reason: str) -> BackendError:
-    lines = [line for line in _log_tail(where).splitlines() if line.strip()]
+    lines = [line for line in _log_tail(where).splitlines() if "Error" in line]
     last = f": {lines[-1][:200]}" if lines else ""
     return BackendError(
         id="tracking-server-not-started",

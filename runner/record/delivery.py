@@ -144,7 +144,12 @@ class Delivery:
         target = self._target()
         store = view.without_credentials(target.store)
         if store != self.state.store:
-            self._save(**asdict(TrackingState(store=store)))
+            self.state = replace(
+                TrackingState(store=store),
+                started_server=self.state.started_server,
+                num_errors=self.state.num_errors,
+                last_error=self.state.last_error,
+            )
         self._artifacts = target.artifacts
         known_id = self.state.mlflow_run_id
         found = open_run(

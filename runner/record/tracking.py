@@ -34,6 +34,14 @@ from runner.record.state import read_state
 OFF = "none"
 AUTO = "auto"
 POLL_SECONDS = 0.05
+PLAIN_WORDS = {  # what stands in an error of the HTTP client → what it means
+    "Connection refused": "no MLflow server answers at that address",
+    "timed out": "the MLflow server does not answer in time",
+    "Failed to resolve": "the name of the MLflow server is not known",
+    "too many 500 error": "the MLflow server answers with error 500",
+    "error code 401": "the MLflow server wants a login (401)",
+    "error code 403": "the MLflow server refuses us (403)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +127,15 @@ def start_follower(run: RunDir, plan: Plan) -> Follower:
     mlflow = plan.job["tracking"]["mlflow"]
     if mlflow["uri"] == OFF:
         return Follower(run, None)
-    target = {**mlflow, "experiment": mlflow["experiment"] or plan.job["name"]}
+    arguments = {
+        **mlflow,
+        "experiment": mlflow["experiment"] or plan.job["name"],
+        "journal_offset": run.journal.stat().st_size if run.journal.exists() else 0,
+    }
     source_root = str(Path(runner.__file__).parent.parent)
     inherited = os.environ.get("PYTHONPATH")
     process = subprocess.Popen(
-        [sys.executable, "-m", "runner.follow", str(run.path), json.dumps(target)],
+        [sys.executable, "-m", "runner.follow", str(run.path), json.dumps(arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,  # errors stand in tracking.json
@@ -197,7 +209,11 @@ def _report(run: RunDir, result: str, num_points: int) -> SyncReport:
 
 
 def _error(state: TrackingState) -> str | None:
+    """Return the last error in a few words; the whole stands in tracking.json."""
     if state.last_error is None:
         return None
-    first_line = str(state.last_error["error"]).splitlines()[0]
-    return f"{state.last_error['doing']}: {first_line[:120]}"
+    error = str(state.last_error["error"])
+    for sign, plain in PLAIN_WORDS.items():
+        if sign in error:
+            return plain
+    return f"{state.last_error['doing']}: {error.splitlines()[0][:150]}"
