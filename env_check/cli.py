@@ -1,0 +1,114 @@
+"""The command `env-check`: arguments, the order of the steps, exit code; the only printing."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn, Optional
+
+EXIT_REFUSED = 2
+SUB_COMMANDS = {
+    "collect": "print the facts of this machine as JSON, to be judged elsewhere with --facts",
+    "explain": "say what a pasted report or log shows: env-check explain FILE",
+    "choose": "say which image variant fits this machine, and why not the others",
+}
+EXAMPLES = """\
+examples:
+  env-check                                  what is broken here, why, and how to mend it
+  env-check --deep                           try torch, 4-bit, one training step, each alone
+  env-check --markdown                       a report to paste into an issue
+  env-check collect > facts.json             on the machine that has the trouble
+  env-check --facts facts.json               on another
+  env-check explain train.log                what a log, nvidia-smi output or traceback shows
+
+exit codes: 0 fine or warnings · 1 a fault · 2 wrong arguments · 3 something decisive is unknown
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors have the shape of all our errors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SystemExit(refuse("cli-arguments", message, fix=f"see `{self.prog} --help`"))
+
+
+def refuse(error_id: str, what: str, *, fix: str) -> int:
+    """Say on stderr what is wrong with the request and return the exit code."""
+    print(
+        f"error[{error_id}]: {what}\n  why:   nothing was checked\n  fix:   {fix}", file=sys.stderr
+    )
+    return EXIT_REFUSED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the check itself; sub-commands have their own."""
+    commands = "\n".join(f"  {name:<8} {line}" for name, line in SUB_COMMANDS.items())
+    parser = Parser(
+        prog="env-check",
+        usage="env-check [options] | env-check {collect,explain,choose} …",
+        description="Find the broken layer of a training machine, why, and what mends it.\n\n"
+        f"sub-commands:\n{commands}",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_check_arguments(parser)
+    return parser
+
+
+def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print JSON (docs/env-check.md)")
+    shape.add_argument("--markdown", action="store_true", help="print Markdown for an issue")
+    parser.add_argument("--facts", metavar="FILE", help="judge collected facts, not this machine")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments and arguments[0] in SUB_COMMANDS:
+            return _sub_command(arguments[0], arguments[1:])
+        return check(build_parser().parse_args(arguments))
+    except BrokenPipeError:  # the reader has gone, as in `env-check | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _sub_command(name: str, arguments: list[str]) -> int:
+    module = importlib.import_module(f"env_check.commands.{name}")
+    parser = Parser(prog=f"env-check {name}", description=SUB_COMMANDS[name])
+    module.add_arguments(parser)
+    code: int = module.run(parser.parse_args(arguments))
+    return code
+
+
+def check(args: argparse.Namespace) -> int:
+    """Facts, findings, report: the order of every check."""
+    from env_check import render
+    from env_check.choose import choose
+    from env_check.collect import collect
+    from env_check.facts import FactsError, from_json
+    from env_check.findings import exit_code
+    from env_check.judge import judge
+    from env_check.system import LocalSystem
+
+    if args.facts:
+        try:
+            with open(args.facts, encoding="utf-8") as file:
+                facts = from_json(json.load(file))
+        except (OSError, ValueError, FactsError) as error:
+            return refuse(
+                "facts-unreadable",
+                f"{args.facts}: {error}",
+                fix="make it with `env-check collect > facts.json`",
+            )
+    else:
+        facts = collect(LocalSystem())
+    findings, choice = judge(facts), choose(facts)
+    show = render.as_json if args.json else render.markdown if args.markdown else render.text
+    sys.stdout.write(show(facts, findings, choice))
+    return exit_code(findings)

@@ -1,0 +1,1 @@
+"""One module per subject: probe(system) returns facts; never judges, never raises."""

@@ -1,0 +1,49 @@
+"""The command: what it prints, what it returns, on which Python it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from env_check.cli import main
+
+
+def test_a_machine_is_checked_and_the_report_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """`env-check --json` prints one document whose exit code is the one returned."""
+    code = main(["--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema_version"] == 1
+    assert document["exit_code"] == code
+
+
+def test_collected_facts_give_the_same_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `collect` writes, `--facts` reads: the findings are those of the machine."""
+    main(["collect"])
+    file = tmp_path / "facts.json"
+    file.write_text(capsys.readouterr().out)
+    code = main(["--facts", str(file), "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["facts"] == json.loads(file.read_text())
+    assert document["exit_code"] == code
+
+
+def test_a_wrong_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown option ends with 2 and an error that has a fix."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--jsn"])
+    assert ended.value.code == 2
+    assert "fix:" in capsys.readouterr().err
+
+
+def test_a_file_that_holds_no_facts_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Facts of another schema are refused with 2; nothing is guessed from them."""
+    file = tmp_path / "facts.json"
+    file.write_text('{"schema_version": 99}')
+    assert main(["--facts", str(file)]) == 2
+    assert "schema_version is 99" in capsys.readouterr().err
