@@ -264,6 +264,11 @@ def torch_lines() -> tuple[str, ...]:
     return tuple(f"{major}.{line}" for major, line in sorted(lines, reverse=True))
 
 
+def torch_releases() -> tuple[str, ...]:
+    """Return the tabled releases, newest first (`2.15.0`, `2.14.1`, …)."""
+    return tuple(row[0] for row in reversed(torch_builds.RELEASES))
+
+
 def builds_for(
     capability: str, driver: str = "", platform: str = "linux", machine: str = "x86_64"
 ) -> tuple[TorchBuild, ...]:

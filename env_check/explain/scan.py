@@ -1,0 +1,97 @@
+"""Run many patterns over a text of any size: a word index says which could match in a block."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from env_check.explain.reading import Block
+
+MOST_MATCHES = 6  # per pattern: the first ones are the evidence, the rest is repetition
+
+# An escape or a character class stays as it is; a space, with its quantifier, is widened.
+_SPACES = re.compile(r"\\.|\[(?:\\.|[^\]])*\]| [?*+]?")
+_WORD = re.compile(r"[a-z]{3,}")
+
+
+def compile_pattern(text: str) -> re.Pattern[str]:
+    """Compile a pattern; a plain space in it stands for any white space (wrapped lines)."""
+    return re.compile(_SPACES.sub(_widen, text), re.MULTILINE)
+
+
+def _widen(found: re.Match[str]) -> str:
+    if not found.group().startswith(" "):
+        return found.group()
+    return r"\s*" if found.group().endswith(("?", "*")) else r"\s+"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What to look for: an expression for lower-case text, and words one of which it needs."""
+
+    id: str
+    words: tuple[str, ...]  # runs of three or more letters, lower case
+    regex: re.Pattern[str]
+    most: int = MOST_MATCHES
+
+
+@dataclass(frozen=True)
+class Match:
+    """One place in the text where a pattern holds."""
+
+    id: str
+    line: int  # 1-based number of its first line
+    text: str  # the line it stands in, as written (several where the match spans them)
+    groups: tuple[str, ...]  # as written; "" for a group that took no part
+    line_lowered: str = field(repr=False, default="")
+
+
+def scan(blocks: Iterable[Block], patterns: Iterable[Pattern]) -> dict[str, list[Match]]:
+    """Return the first matches of each pattern, in one pass over the blocks."""
+    index: dict[str, list[Pattern]] = {}
+    for pattern in patterns:
+        for word in pattern.words:
+            index.setdefault(word, []).append(pattern)
+    found: dict[str, list[Match]] = {}
+    for block in blocks:
+        words = set(_WORD.findall(block.lowered))
+        candidates = {
+            pattern.id: pattern for word in words & index.keys() for pattern in index[word]
+        }
+        for pattern in candidates.values():
+            earlier = found.setdefault(pattern.id, [])
+            if len(earlier) < pattern.most:
+                _search(block, pattern, earlier)
+    return {id: matches for id, matches in found.items() if matches}
+
+
+def _search(block: Block, pattern: Pattern, earlier: list[Match]) -> None:
+    starts: list[int] = []
+    for found in pattern.regex.finditer(block.lowered):
+        if found.end() <= block.num_repeated or found.end() == found.start():
+            continue
+        starts = starts or _line_starts(block.text)
+        row = bisect_right(starts, found.start()) - 1
+        line = block.numbers[min(row, len(block.numbers) - 1)]
+        begin = starts[row]
+        end = block.text.find("\n", max(found.end() - 1, begin))
+        text = block.text[begin : end if end >= 0 else len(block.text)]
+        groups = tuple(
+            block.text[found.start(number) : found.end(number)] if found.start(number) >= 0 else ""
+            for number in range(1, found.re.groups + 1)
+        )
+        if earlier and earlier[-1].line == line and earlier[-1].groups == groups:
+            continue
+        earlier.append(Match(pattern.id, line, text, groups, text.lower()))
+        if len(earlier) >= pattern.most:
+            return
+
+
+def _line_starts(text: str) -> list[int]:
+    starts, at = [0], text.find("\n")
+    while at >= 0:
+        starts.append(at + 1)
+        at = text.find("\n", at + 1)
+    return starts
