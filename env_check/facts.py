@@ -148,6 +148,8 @@ class Engine:
     """Driver version written into the CDI file."""
     toolkit_version: Optional[str] = None
     """nvidia-ctk or nvidia-container-cli; None = not installed."""
+    no_cgroups: Optional[bool] = None
+    """The toolkit's switch for rootless engines; None = no configuration found."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ class Python:
     """Name → version, of those that matter to training."""
     conflicts: tuple[str, ...] = ()
     """Requirements of these packages that the installed versions do not meet."""
+    missing: tuple[str, ...] = ()
+    """CUDA packages that torch requires and that are not installed."""
     torch_cuda: Known[Optional[str]] = None
     """CUDA version torch was built with; None = no torch, or a build without CUDA."""
     torch_hip: Optional[str] = None

@@ -38,7 +38,16 @@ def probe(system: System) -> Engine:
         cdi_devices=tuple(sorted({*devices, *(d for d in discovered if "nvidia" in d)})),
         cdi_driver=driver,
         toolkit_version=toolkit,
+        no_cgroups=no_cgroups(system),
     )
+
+
+def no_cgroups(system: System) -> Optional[bool]:
+    """Return the toolkit's switch for engines without root, None without a configuration."""
+    text = system.read("/etc/nvidia-container-runtime/config.toml")
+    if text is None:
+        return None
+    return bool(re.search(r"(?m)^\s*no-cgroups\s*=\s*true", text))
 
 
 def decoded(done: Output) -> dict[str, Any]:

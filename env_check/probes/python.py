@@ -38,6 +38,7 @@ def probe(system: System) -> Python:
         has_ensurepip=python.has_ensurepip,
         packages={name: package.version for name, package in packages.items()},
         conflicts=conflicts(packages, python=python.version, machine=machine),
+        missing=missing(torch, packages, python=python.version, machine=machine),
         torch_cuda=cuda,
         torch_hip=hip,
         bnb_libraries=bnb_libraries(system, packages.get("bitsandbytes")),
@@ -99,6 +100,20 @@ def conflicts(packages: dict[str, Package], *, python: str, machine: str) -> tup
                     f"{package.name} {package.version} needs {need.name}{wanted}, "
                     f"installed is {other.version}"
                 )
+    return tuple(found)
+
+
+def missing(
+    torch: Optional[Package], packages: dict[str, Package], *, python: str, machine: str
+) -> tuple[str, ...]:
+    """Return the CUDA packages in torch's requirements that are not there."""
+    found = []
+    for line in torch.requires if torch else ():
+        need = specifiers.parse(line)
+        if need is None or not need.name.startswith("nvidia-") or need.name in packages:
+            continue
+        if specifiers.applies(need.marker, python=python, machine=machine):
+            found.append(f"torch {torch.version if torch else ''} needs {need.name}")
     return tuple(found)
 
 

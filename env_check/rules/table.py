@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from env_check.rules import driver, platform
+from env_check.rules import (
+    bnb,
+    container,
+    driver,
+    extensions,
+    gpu,
+    job,
+    network,
+    platform,
+    python,
+    storage,
+    torch,
+)
 from env_check.rules.rule import Rule
 
 FAMILIES = {
@@ -20,7 +32,19 @@ FAMILIES = {
     "DEEP": "what was tried",
 }
 
-MODULES = (platform, driver)
+MODULES = (
+    platform,
+    driver,
+    container,
+    gpu,
+    python,
+    torch,
+    bnb,
+    extensions,
+    storage,
+    network,
+    job,
+)
 
 RULES: tuple[Rule, ...] = tuple(
     value for module in MODULES for value in vars(module).values() if isinstance(value, Rule)
