@@ -39,7 +39,14 @@ def resolve(
     loaded = load_job(path, overrides)
     model = describe_model(loaded, offline=offline, say=say)
     check_against_model(loaded, model.config, linear_modules(model.config, model.folder))
-    data = prepare(loaded.job, load_tokenizer(model.folder), where=loaded.where, cache=cache_root())
+    data = prepare(
+        loaded.job,
+        load_tokenizer(model.folder),
+        where=loaded.where,
+        cache=cache_root(),
+        offline=offline,
+        say=say,
+    )
     return Resolved(loaded=loaded, model=model, data=data, machine=read_machine())
 
 

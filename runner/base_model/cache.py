@@ -107,7 +107,7 @@ def _writing(root: Path) -> Iterator[None]:
                 id="cache-disk-full",
                 what="the disk of the cache is full",
                 where=str(root),
-                why="the model cannot be unpacked; nothing half was left behind",
+                why="what is downloaded has no room there; nothing half was left behind",
                 fix="free some space, or set TRAINBOX_CACHE to a larger disk",
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
@@ -115,7 +115,7 @@ def _writing(root: Path) -> Iterator[None]:
                 id="cache-not-writable",
                 what=f"the cache cannot be written ({error.strerror})",
                 where=str(root),
-                why="models are unpacked there once and used by all runs",
+                why="models and data are kept there once and used by all runs",
                 fix="set TRAINBOX_CACHE to a folder you can write",
             ) from error
         raise

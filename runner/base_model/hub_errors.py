@@ -126,7 +126,7 @@ def not_cached(model: spec.Model, reason: str) -> TrainboxError:
 
 def arrived_damaged(name: str, files: Collection[str]) -> TrainboxError:
     """Return the error for files whose hash is wrong even after a second download."""
-    return PlanError(
+    return BackendError(
         id="model-hash-mismatch",
         what=f"{', '.join(files)} of {name} has another SHA-256 than the hub gave",
         why="a proxy or a failing disk changed the bytes; the damaged file was removed",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.commands.arguments import add_job_arguments
+from runner.commands.say import say
 from runner.errors import EXIT_DONE
 
 if TYPE_CHECKING:
@@ -43,18 +44,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from runner.base_model.source import describe
     from runner.data.prepare import prepare  # and what it needs: not for --help
     from runner.data.tokenizer import load_tokenizer
     from runner.load import load_job
     from runner.record.layout import cache_root
+    from runner.resolve import describe_model
 
-    if args.offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read by the libraries that load hub data
     loaded = load_job(Path(args.job), args.overrides)
-    model = describe(loaded.job.model, offline=args.offline)
+    model = describe_model(loaded, offline=args.offline, say=say)
     tokenizer = load_tokenizer(model.folder)
-    data = prepare(loaded.job, tokenizer, where=loaded.where, cache=cache_root())
+    data = prepare(
+        loaded.job,
+        tokenizer,
+        where=loaded.where,
+        cache=cache_root(),
+        offline=args.offline,
+        say=say,
+    )
     if args.json:
         print(json.dumps(data.report.to_dict(), indent=1))
         return EXIT_DONE

@@ -111,7 +111,7 @@ def _take(source: Source, data: Data, encoder: Encoder, faults: list[TrainboxErr
         else:
             drops[fault.kind] += 1
 
-    rows = read_rows(source.spec, counts)
+    rows = read_rows(source.spec, counts, source.hub_data)
     for batch in iter(lambda: list(itertools.islice(rows, BATCH_ROWS)), []):
         report.rows_read += len(batch)
         for number, encoded in _encode_batch(batch, convert, encoder):

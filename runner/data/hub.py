@@ -1,86 +1,174 @@
-"""Rows of a data set on the hub, by name; `datasets` and the network are touched here alone."""
+"""Data sets on the hub, by name: resolved to a commit once, their rows kept in trainbox's cache.
+
+`datasets` and the network are touched here alone. Its own cache, offline, takes the newest commit
+it has, whatever revision is asked for; so the rows of a commit are kept by us, and read from there.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import logging
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from runner.data.rows import Row
-from runner.errors import DataError
+from runner.base_model.cache import Say, sole_writer
+from runner.data.hub_errors import hub_error, not_cached, raise_disk_fault
 from runner.spec import DataSource
+
+REQUEST_TIMEOUT_SECONDS = 10.0
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubData:
+    """One split of a data set at one commit, in the cache."""
+
+    commit: str
+    folder: Path
+
+
+def bring(
+    source: DataSource,
+    *,
+    cache: Path,
+    offline: bool = False,
+    say: Say = lambda _: None,
+) -> HubData:
+    """Have the rows of a source in the cache; the second time nobody is asked.
+
+    Args:
+        source: a data set of the hub; its revision is resolved to a commit once and remembered.
+        cache: root of trainbox's cache.
+        offline: use what is there.
+        say: takes a line for the user before a download.
+
+    Raises:
+        DataError: not found, gated, no such split, not reached; offline: not there.
+        BackendError: the disk is full or the cache cannot be written.
+    """
+    offline = offline or is_offline()
+    root = _root(source, cache)
+    commit = _recall(source, root)
+    if commit is None:
+        if offline:
+            raise not_cached(source)
+        commit = _ask_hub(source)
+        with sole_writer(root, say=say) as aside:
+            _remember(source, root, commit, aside)
+    split = hashlib.sha256((source.split or "train").encode()).hexdigest()[:16]
+    data = HubData(commit=commit, folder=root / commit / split)
+    if not data.folder.is_dir():
+        if offline:
+            raise not_cached(source)
+        say(f"downloading the data set {source.path} @ {commit[:12]} ({source.split or 'train'})")
+        with sole_writer(root, say=say) as aside:
+            _download(source, data, aside)
+    return data
+
+
+def read_hub(data: HubData) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a split that `bring` has brought, in order."""
+    import datasets  # type: ignore[import-untyped]  # 2 s, and only where a job names such data
+
+    with _quiet(datasets):
+        yield from datasets.load_from_disk(str(data.folder))
+
+
+def forget(source: DataSource, *, cache: Path) -> None:
+    """Forget the commit of a branch: the next command asks the hub again."""
+    _memory(source, _root(source, cache)).unlink(missing_ok=True)
 
 
 def is_offline() -> bool:
-    """Say whether the hub must not be asked (HF_HUB_OFFLINE, HF_DATASETS_OFFLINE)."""
+    """Say whether the environment forbids to ask the hub (HF_HUB_OFFLINE, HF_DATASETS_OFFLINE)."""
     names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
     return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in names)
 
 
-def resolve_revision(source: DataSource) -> str | None:
-    """Return the commit a data set's revision stands for now; offline, the revision as given."""
-    if is_offline():
+# --- which commit -------------------------------------------------------------------------------
+
+
+def _root(source: DataSource, cache: Path) -> Path:
+    return cache / "hub-data" / source.path.replace("/", "--")
+
+
+def _memory(source: DataSource, root: Path) -> Path:
+    return root / f"{(source.revision or 'default branch').replace('/', '--')}.json"
+
+
+def _recall(source: DataSource, root: Path) -> str | None:
+    if source.revision and COMMIT.fullmatch(source.revision):
         return source.revision
-    from huggingface_hub import HfApi
+    try:
+        commit = json.loads(_memory(source, root).read_text(encoding="utf-8"))["commit"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return commit if isinstance(commit, str) and COMMIT.fullmatch(commit) else None
+
+
+def _remember(source: DataSource, root: Path, commit: str, aside: Path) -> None:
+    new = aside / "commit.json"
+    new.write_text(json.dumps({"commit": commit}) + "\n", encoding="utf-8")
+    new.replace(_memory(source, root))
+
+
+def _ask_hub(source: DataSource) -> str:
+    from huggingface_hub import HfApi  # 0.2 s, and only where the hub is asked
 
     try:
-        return HfApi().dataset_info(source.path, revision=source.revision).sha
+        info = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None).dataset_info(
+            source.path, revision=source.revision, timeout=REQUEST_TIMEOUT_SECONDS
+        )
     except Exception as error:  # its HTTP library changes from release to release
         raise hub_error(source, error) from error
+    assert info.sha is not None, "the hub always names the commit"
+    return info.sha
 
 
-def read_hub(source: DataSource) -> Iterator[Row]:
-    """Yield the rows of one split.
-
-    Raises:
-        DataError: not found, gated, offline, or no such split.
-    """
-    rows = _load(source)
-    for number, value in enumerate(rows, start=1):
-        yield Row(number, dict(value))
+# --- bringing the rows --------------------------------------------------------------------------
 
 
-def _load(source: DataSource) -> Any:
-    # 2 s of imports: only where a job names a hub data set
-    import datasets  # type: ignore[import-untyped]
+def _download(source: DataSource, data: HubData, aside: Path) -> None:
+    """Write one split of a commit into the cache: there whole or not at all."""
+    if data.folder.is_dir():
+        return  # another process has brought it while we waited
+    import datasets
 
+    with _quiet(datasets):
+        try:
+            rows = datasets.load_dataset(
+                source.path,
+                split=source.split or "train",
+                revision=data.commit,
+                cache_dir=str(aside / "work"),
+            )
+            rows.save_to_disk(str(aside / "rows"))
+        except Exception as error:  # a loader meets the network, the disk and others' files
+            raise_disk_fault(error)
+            raise hub_error(source, error) from error
+    data.folder.parent.mkdir(exist_ok=True)
+    (aside / "rows").chmod(0o700)  # it may be private data
+    (aside / "rows").rename(data.folder)
+
+
+@contextlib.contextmanager
+def _quiet(datasets: Any) -> Iterator[None]:
+    """Keep the bars and hints of `datasets` off the terminal."""
     was_shown = datasets.utils.logging.is_progress_bar_enabled()
+    verbosity = datasets.logging.get_verbosity()
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
+    # its hints about cards and tokens are not for this terminal
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        return datasets.load_dataset(
-            source.path, split=source.split or "train", revision=source.revision
-        )
-    except Exception as error:  # a loader meets the network, the disk and other people's files
-        raise hub_error(source, error) from error
+        yield
     finally:
+        datasets.logging.set_verbosity(verbosity)
         if was_shown:
             datasets.enable_progress_bars()
-
-
-def hub_error(source: DataSource, error: Exception) -> DataError:
-    """Return a failure of the hub in plain words."""
-    names = {cause.__name__ for cause in type(error).__mro__}
-    text = str(error).lower()
-    split = source.split or "train"
-    if "gated" in text or "GatedRepoError" in names:
-        what = f"the data set `{source.path}` is gated"
-        fix = "accept its terms on the hub, then: hf auth login"
-    elif is_offline() or names & {"OfflineModeIsEnabled", "LocalEntryNotFoundError"}:
-        what = f"the data set `{source.path}` is not in the cache, and the hub must not be asked"
-        fix = "unset HF_HUB_OFFLINE and run `trainbox fetch JOB` once"
-    elif "unknown split" in text or "split" in names:
-        what = f"the data set `{source.path}` has no split `{split}`"
-        fix = "set `split` to one that its page on the hub lists"
-    elif "doesn't exist" in text or "404" in text or "NotFound" in " ".join(names):
-        what = f"no data set `{source.path}` on the hub, or no right to see it"
-        fix = "check the name (a local file needs a suffix such as .jsonl); private: hf auth login"
-    else:
-        what = f"the data set `{source.path}` cannot be had ({type(error).__name__})"
-        fix = "check the network; with the data set in the cache, set HF_HUB_OFFLINE=1"
-    return DataError(
-        id="data-hub",
-        what=what,
-        where=f"{source.path} ({split})",
-        why="there is nothing to train on without it",
-        fix=fix,
-    )

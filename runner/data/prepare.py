@@ -42,7 +42,13 @@ class PreparedData:
 
 
 def prepare(
-    job: Job, tokenizer: Tokenizer, *, where: Callable[[str], Where], cache: Path
+    job: Job,
+    tokenizer: Tokenizer,
+    *,
+    where: Callable[[str], Where],
+    cache: Path,
+    offline: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> PreparedData:
     """Prove and prepare the data of a job; a second start takes it from the cache.
 
@@ -51,14 +57,19 @@ def prepare(
         tokenizer: of its base model.
         where: the place of a key in the job file, for errors.
         cache: root of trainbox's cache.
+        offline: take data sets of the hub from the cache alone.
+        say: takes a line for the user before a download.
 
     Raises:
         DataError: one fault.
         Faults: several.
+        BackendError: data of the hub cannot be kept in the cache.
     """
     _check_sources(job, where)
     template = _template(job, tokenizer, where)
-    sources = _sources(job)
+    sources = [
+        _source(key, source, where, cache, offline=offline, say=say) for key, source in _keyed(job)
+    ]
     key, root = _key(job, tokenizer, template, sources), cache / "data"
     entry = entries.find_entry(root, key)
     if entry is not None:
@@ -152,21 +163,54 @@ def _template(job: Job, tokenizer: Tokenizer, where: Callable[[str], Where]) -> 
     return ChatTemplate(source, tokenizer.special_tokens, str(path))
 
 
-def _sources(job: Job) -> list[Source]:
-    return [
-        Source(key=key, split=key[5:].split("[")[0], spec=source, sha256=_source_sha256(source))
-        for key, source in _keyed(job)
-    ]
+def fetch_hub_data(
+    job: Job,
+    *,
+    where: Callable[[str], Where],
+    cache: Path,
+    offline: bool = False,
+    refresh: bool = False,
+    say: Callable[[str], None],
+) -> list[Source]:
+    """Have the data sets of the hub that a job names in the cache; files are not read.
+
+    Raises:
+        DataError: not found, gated, no such split, not reached; offline: not there.
+        BackendError: they cannot be kept in the cache.
+    """
+    from runner.data.hub import forget
+
+    sources = [(key, source) for key, source in _keyed(job) if not is_local(source.path)]
+    for _, source in sources:
+        if refresh:
+            forget(source, cache=cache)
+    return [_source(key, source, where, cache, offline=offline, say=say) for key, source in sources]
 
 
-def _source_sha256(source: DataSource) -> str:
-    """Return the hash of a file's bytes; of a hub data set, of its name, commit and split."""
+def _source(
+    key: str,
+    source: DataSource,
+    where: Callable[[str], Where],
+    cache: Path,
+    *,
+    offline: bool,
+    say: Callable[[str], None],
+) -> Source:
+    """Return a source with the hash of its bytes, of a hub data set of name, commit and split."""
+    split = key[5:].split("[")[0]
     if is_local(source.path):
-        return entries.file_sha256(source.path)
-    from runner.data.hub import resolve_revision
+        sha256 = entries.file_sha256(source.path)
+        return Source(key=key, split=split, spec=source, sha256=sha256)
+    from runner.data.hub import bring
 
-    named = f"{source.path}@{resolve_revision(source)}:{source.split or 'train'}"
-    return hashlib.sha256(named.encode()).hexdigest()
+    try:
+        data = bring(source, cache=cache, offline=offline, say=say)
+    except DataError as error:
+        error.where = where(f"{key}.path")
+        raise
+    named = f"{source.path}@{data.commit}:{source.split or 'train'}"
+    sha256 = hashlib.sha256(named.encode()).hexdigest()
+    return Source(key=key, split=split, spec=source, sha256=sha256, hub_data=data)
 
 
 def _key(

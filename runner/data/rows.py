@@ -14,11 +14,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.data.faults import RowFault
 from runner.errors import DataError, Where
 from runner.spec import DataSource
+
+if TYPE_CHECKING:
+    from runner.data.hub import HubData
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
@@ -32,6 +35,7 @@ class Source:
     split: str  # train | eval
     spec: DataSource
     sha256: str
+    hub_data: HubData | None = None  # its rows, where it is not a file
 
 
 class Row(NamedTuple):
@@ -137,16 +141,18 @@ def _nearest_file(path: Path) -> str:
     return f"put the file there; `{folder}` holds {', '.join(sorted(names)[:8]) or 'no data file'}"
 
 
-def read_rows(source: DataSource, counts: ReadCounts) -> Iterator[Row]:
-    """Yield all rows of a source, in order.
+def read_rows(
+    source: DataSource, counts: ReadCounts, hub_data: HubData | None = None
+) -> Iterator[Row]:
+    """Yield all rows of a source, in order; those of the hub from where `bring` has put them.
 
     Raises:
-        DataError: the file or the data set as a whole cannot be read.
+        DataError: the file as a whole cannot be read.
     """
-    if not is_local(source.path):
+    if hub_data is not None:
         from runner.data.hub import read_hub
 
-        return read_hub(source)
+        return (Row(number, row) for number, row in enumerate(read_hub(hub_data), start=1))
     readers: dict[str, Callable[[Path, str, ReadCounts], Iterator[Row]]] = {
         ".jsonl": _read_jsonl,
         ".json": _read_json,

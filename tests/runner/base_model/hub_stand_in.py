@@ -1,4 +1,7 @@
-"""A hub on the loopback: the four addresses that resolving and downloading a model ask for."""
+"""A hub on the loopback: the addresses that resolving and downloading a repository ask for.
+
+A repository is a model or a data set; of a data set also what `datasets` asks about its files.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = ".safetensors"  # kept in large file storage: the hub knows their SHA-256
@@ -22,6 +25,7 @@ class Hub:
 
     files: dict[str, bytes]
     name: str = "org/tiny"
+    kind: str = "models"  # or datasets
     commit: str = COMMIT
     revisions: tuple[str, ...] = ("main",)
     requests: list[str] = field(default_factory=list)
@@ -35,8 +39,13 @@ class Hub:
 
     def downloads(self) -> list[str]:
         """Return the names of the files whose bytes were asked for."""
-        asked = [line.rsplit("/", 1)[1] for line in self.requests if line.startswith("GET /org")]
-        return sorted(asked)
+        gets = (line for line in self.requests if line.startswith(f"GET {self.root}/resolve/"))
+        return sorted(line.rsplit("/", 1)[1] for line in gets)
+
+    @property
+    def root(self) -> str:
+        """Return the path below which the files are."""
+        return f"/{self.name}" if self.kind == "models" else f"/{self.kind}/{self.name}"
 
     def siblings(self) -> list[dict[str, Any]]:
         return [
@@ -81,6 +90,10 @@ def serve(hub: Hub) -> Iterator[Hub]:
         def do_GET(self) -> None:
             self.answer()
 
+        def do_POST(self) -> None:
+            self.body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+            self.answer()
+
         def log_message(self, *_: object) -> None:
             """Stay quiet."""
 
@@ -92,8 +105,8 @@ def serve(hub: Hub) -> Iterator[Hub]:
             if hub.refuse is not None:
                 status, code = hub.refuse
                 self.send(status, hub.page, {"X-Error-Code": code} if code else {})
-            elif path.startswith("/api/models/"):
-                self.answer_api(path.removeprefix("/api/models/"))
+            elif path.startswith(f"/api/{hub.kind}/"):
+                self.answer_api(path.removeprefix(f"/api/{hub.kind}/"))
             else:
                 self.answer_file(path)
 
@@ -105,13 +118,19 @@ def serve(hub: Hub) -> Iterator[Hub]:
                 self.send(200, json.dumps(facts).encode())
             elif rest == f"/tree/{hub.commit}":
                 self.send(200, json.dumps(hub.tree()).encode())
+            elif rest == f"/paths-info/{hub.commit}":
+                asked = parse_qs(self.body)["paths"]
+                found = [entry for entry in hub.tree() if entry["path"] in asked]
+                self.send(200, json.dumps(found).encode())
+            elif rest.startswith(f"/tree/{hub.commit}/"):
+                self.send(404, b"{}", {"X-Error-Code": "EntryNotFound"})  # a folder
             elif path.startswith(hub.name):
                 self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
             else:
                 self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
         def answer_file(self, path: str) -> None:
-            name = path.removeprefix(f"/{hub.name}/resolve/{hub.commit}/")
+            name = path.removeprefix(f"{hub.root}/resolve/{hub.commit}/")
             if name not in hub.files:
                 self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
                 return
