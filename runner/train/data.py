@@ -11,7 +11,7 @@ from datasets import Dataset  # type: ignore[import-untyped]
 
 from runner.data.cache import file_sha256
 from runner.data.prepare import load_prepared
-from runner.errors import DataError
+from runner.errors import TrainingError
 from runner.plan import PreparedSplit
 
 IGNORED = -100  # label of a token that carries no loss
@@ -40,7 +40,7 @@ def load_dpo(split: PreparedSplit) -> Dataset:
 
 def _load(split: PreparedSplit) -> dict[str, npt.NDArray[Any]]:
     if file_sha256(split.path) != split.sha256:
-        raise DataError(
+        raise TrainingError(
             id="data-cache-changed",
             what="the prepared data is not what the plan was made with",
             where=split.path,
