@@ -309,6 +309,7 @@ def smi_hangs(facts: Facts) -> Optional[Verdict]:
     Layer.DRIVER,
     source="https://github.com/pytorch/pytorch/issues/49081",
     cause_id="cuda_unknown_error_stale_driver_state",
+    explained_by=(Layer.KERNEL_MODULE, Layer.DRIVER),
 )
 def stale_state(facts: Facts) -> Optional[Verdict]:
     """cuInit says 999 (unknown error) while nvidia-smi works: stale state, often after suspend."""
@@ -371,7 +372,8 @@ def _code(facts: Facts) -> str:
 @rule("DRV215", Layer.DRIVER, source=COMPAT_GUIDE, cause_id="forward_compat_unsupported_hw")
 def compat_refused(facts: Facts) -> Optional[Verdict]:
     """A cuda-compat libcuda on a card or driver without forward compatibility: 803 or 804."""
-    if facts.gpu.init_code not in (803, 804):
+    code, has_compat = facts.gpu.init_code, bool(facts.gpu.compat_folders)
+    if code != 804 and not (code == 803 and has_compat):
         return None
     where = ", ".join(facts.gpu.compat_folders) or "see `ldconfig -p | grep libcuda`"
     return fault(
@@ -428,13 +430,16 @@ def uvm_missing(facts: Facts) -> Optional[Verdict]:
     )
 
 
-@rule("DRV218", Layer.DRIVER, source="CUDA driver API, cuInit")
+@rule(
+    "DRV218",
+    Layer.DRIVER,
+    source="CUDA driver API, cuInit",
+    explained_by=(Layer.KERNEL_MODULE, Layer.DRIVER, Layer.CONTAINER, Layer.DEVICE),
+)
 def init_failed(facts: Facts) -> Optional[Verdict]:
-    """cuInit returns another error while nvidia-smi lists a card."""
+    """cuInit returns an error that has no rule of its own while nvidia-smi lists a card."""
     code = facts.gpu.init_code
-    if isinstance(code, Unknown) or code in (0, None, 802, 803, 804, 999) or not facts.gpu.devices:
-        return None
-    if code == 100 and facts.gpu.visible_devices is not None:
+    if isinstance(code, Unknown) or code in (0, None, 802, 804, 999) or not facts.gpu.devices:
         return None
     return fault(
         f"CUDA cannot start: error {code}",

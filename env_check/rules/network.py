@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Optional
 
-
 from env_check.facts import Facts, known
 from env_check.findings import Layer
 from env_check.rules.rule import Verdict, fault, rule, warning

@@ -164,23 +164,6 @@ def too_old(facts: Facts) -> Optional[Verdict]:
     )
 
 
-@rule("TORCH605", Layer.TORCH, source=COMPAT, cause_id="ptx_newer_than_driver")
-def needs_jit(facts: Facts) -> Optional[Verdict]:
-    """The card runs this build by PTX alone, which the driver is too old to compile."""
-    capability, build = _misfit(facts, "jit")
-    if build is None or not driver(facts):
-        return None
-    if support.driver_jits(driver(facts), build.cuda, platform(facts)) is not False:
-        return None
-    return fault(
-        "the card needs PTX compiled, and the driver is older than that PTX",
-        evidence=(*_build_evidence(facts, capability, build), f"driver: {driver(facts)}"),
-        why="error: the provided PTX was compiled with an unsupported toolchain",
-        fix=(*remedies.update_driver(facts), *fitting_build(facts)),
-        verify=BUILD_FITS,
-    )
-
-
 @rule("TORCH606", Layer.TORCH, source="docs: unknown is never ok")
 def build_unread(facts: Facts) -> Optional[Verdict]:
     """torch is installed and its build could not be read: half an installation."""
@@ -220,9 +203,7 @@ def companions(facts: Facts) -> Optional[Verdict]:
             continue
         pair = support.companions_of(torch)
         wanted = (pair[0] if name == "torchvision" else pair[1]) if pair else ""
-        remedy = (
-            f"pip install {name}=={wanted}" if wanted and is_other else f"pip install -U {name}"
-        )
+        pin = f"{name}=={wanted}" if wanted and is_other else f"-U {name}"
         return fault(
             f"{name} {installed} does not belong to torch {facts.python.packages['torch']}",
             evidence=(
@@ -269,7 +250,7 @@ def mixed_libraries(facts: Facts) -> Optional[Verdict]:
     )
 
 
-# Library → name of the wheel, with the CUDA major appended or not. Source: wheels of torch 2.0-2.15.
+# Library → name of its wheel, which may end in -cu12 and the like. Source: wheels of torch.
 WHEELS = {
     "cudart": "nvidia-cuda-runtime", "cublas": "nvidia-cublas", "cublasLt": "nvidia-cublas",
     "cudnn": "nvidia-cudnn", "nvJitLink": "nvidia-nvjitlink", "nccl": "nvidia-nccl",

@@ -1,0 +1,96 @@
+"""Every recorded host gets exactly the findings its fixture expects; every rule has a host."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from env_check.choose import choose
+from env_check.collect import collect
+from env_check.facts import Facts, Requirements, decode, from_json, to_json
+from env_check.findings import exit_code
+from env_check.judge import judge
+from env_check.render import as_json, markdown, text
+from env_check.rules.table import FAMILIES, RULES
+from tests.env_check.recorded import RecordedSystem, host_names, load_host
+
+HOSTS = host_names()
+
+
+def facts_of(host: dict[str, Any]) -> Facts:
+    facts = collect(RecordedSystem(host))
+    assert facts.unread == ()
+    if "answers" in host:
+        facts = replace(facts, network=replace(facts.network, **host["answers"]))
+    if "requirements" in host:
+        wants = decode(host["requirements"], Requirements, "requirements")
+        facts = replace(facts, requirements=wants)
+    return facts
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_host_gets_the_findings_it_expects(name: str) -> None:
+    """The findings, what is folded under each, exit code and image variant are those expected."""
+    host = load_host(name)
+    facts = facts_of(host)
+    findings, expect = judge(facts), host["expect"]
+    assert [each.id for each in findings] == expect["findings"]
+    follows = {each.id: [other.id for other in each.follows] for each in findings if each.follows}
+    assert follows == expect.get("follows", {})
+    assert exit_code(findings) == expect["exit_code"]
+    assert choose(facts).variant == expect["variant"]
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_finding_is_complete_and_shown_in_every_form(name: str) -> None:
+    """Each finding carries evidence, why, fix and verify, and no report loses one."""
+    facts = facts_of(load_host(name))
+    findings, choice = judge(facts), choose(facts)
+    for finding in findings:
+        assert finding.evidence and finding.why and finding.fix and finding.verify
+        assert all(finding.evidence) and all(finding.fix)
+        for show in (text, as_json, markdown):
+            assert finding.id in show(facts, findings, choice)
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_facts_survive_json(name: str) -> None:
+    """Facts written by `collect` are read back the same, and give the same findings."""
+    facts = facts_of(load_host(name))
+    again = from_json(json.loads(json.dumps(to_json(facts))))
+    assert again == facts
+    assert judge(again) == judge(facts)
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_host_says_what_of_it_was_observed(name: str) -> None:
+    """A fixture states which of its lines were seen on a machine and which were composed."""
+    host = load_host(name)
+    assert host["about"] and host["observed"] and host["composed"]
+
+
+@pytest.mark.parametrize("rule", [each.id for each in RULES])
+def test_a_rule_has_a_host_that_it_fires_on(rule: str) -> None:
+    """No rule is untried: some fixture expects it, on top or folded under another."""
+    for name in HOSTS:
+        expect = load_host(name)["expect"]
+        folded = [each for ids in expect.get("follows", {}).values() for each in ids]
+        if rule in expect["findings"] + folded:
+            return
+    pytest.fail(f"no fixture expects {rule}")
+
+
+def test_ids_are_unique_and_of_a_known_family() -> None:
+    """An id is a family and three digits, and belongs to one rule."""
+    ids = [each.id for each in RULES]
+    assert len(ids) == len(set(ids))
+    assert {each[:-3] for each in ids} <= set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_no_report_names_a_person(name: str) -> None:
+    """Home folders and account names stay out of what is collected."""
+    assert "someone" not in json.dumps(to_json(facts_of(load_host(name))))
