@@ -23,7 +23,7 @@ TRACKING_FINISH_SECONDS = 20.0
 
 def execute(run: RunDir, plan: Plan, backend: Backend, *, as_json: bool) -> int:
     """Run one attempt to its end, print the summary and return the exit code."""
-    open_manifest(run, plan, backend=backend.name)
+    open_manifest(run, plan, backend=backend.name, inside=backend.surroundings())
     progress = Progress(plan.training.num_steps)
     samples = Samples()
     progress.say(f"run {run.run_id}  (log: trainbox logs {run.run_id})")

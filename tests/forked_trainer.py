@@ -17,10 +17,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from runner.plan import Plan
 from runner.record.layout import RunDir
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +86,12 @@ class ForkedTrainer:
     """Launches training processes from one warm parent; close it at the end."""
 
     name = "host"
+
+    def prepare(self, plan: Plan, *, say: Callable[[str], None]) -> None:
+        """Do nothing, as the host backend."""
+
+    def surroundings(self) -> Mapping[str, Any]:
+        return {}
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

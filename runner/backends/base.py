@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, Protocol
 
+from runner.plan import Plan
 from runner.record.layout import RunDir
 
 
@@ -32,6 +33,18 @@ class Backend(Protocol):
     """A place where `python -m runner.train RUN_DIR` can be started."""
 
     name: str
+
+    def prepare(self, plan: Plan, *, say: Callable[[str], None]) -> None:
+        """Have all that `launch` needs, such as an image; called before a run is created.
+
+        Raises:
+            BackendError: this place cannot be had, or cannot train this plan.
+        """
+        ...
+
+    def surroundings(self) -> Mapping[str, Any]:
+        """Return the sections of the manifest in which this place differs from the host."""
+        ...
 
     def launch(self, run: RunDir, environment: Mapping[str, str], lock_fd: int) -> Process:
         """Start the training process of a run directory that holds a plan.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runner.backends.base import Backend
+from runner.backends.docker import DockerBackend
 from runner.backends.host import HostBackend
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"host": HostBackend}
+BACKENDS: dict[str, Callable[[], Backend]] = {"host": HostBackend, "docker": DockerBackend}
 
 
 def choose_backend(name: str, *, say: Callable[[str], None]) -> Backend:

@@ -7,11 +7,12 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import runner
+from runner.plan import Plan
 from runner.record.layout import RunDir
 
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL|PRIVATE_KEY", re.I)
@@ -43,6 +44,12 @@ class HostBackend:
     """Starts `python -m runner.train` with this interpreter."""
 
     name = "host"
+
+    def prepare(self, plan: Plan, *, say: Callable[[str], None]) -> None:
+        """Do nothing: `make setup` has made the environment."""
+
+    def surroundings(self) -> Mapping[str, Any]:
+        return {}
 
     def launch(self, run: RunDir, environment: Mapping[str, str], lock_fd: int) -> HostProcess:
         # The log is opened by descriptor, not piped: it outlives the supervisor.

@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
         accept_changes(run_dir, changes(before, now), force=args.force)
         now.write(run_dir.plan)
     backend = choose_backend(args.backend, say=say)
+    backend.prepare(now, say=say)
     return execute(run_dir, now, backend, as_json=args.json)
 
 

@@ -18,7 +18,7 @@ from runner.resolve import Resolved, bring_model, plan_of, resolve
 EXAMPLES = """\
 examples:
   trainbox train jobs/demo.yaml
-  trainbox train jobs/demo.yaml --set train.num_train_epochs=1 --set tracking.mlflow.uri=none
+  trainbox train jobs/demo.yaml --set train.max_steps=10 --set tracking.mlflow.uri=none
   trainbox train jobs/demo.yaml          once more: goes on with an unfinished run
 
 Ctrl-C writes a checkpoint and ends with exit code 130; a second Ctrl-C ends at once.
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     backend = choose_backend(args.backend, say=say)
     model = bring_model(resolved, offline=args.offline, say=say)
     plan = plan_of(resolved, model, new_run_id(resolved.loaded.job.name))
+    backend.prepare(plan, say=say)
     run_dir = unfinished_run(plan) if resolved.loaded.job.checkpoint.resume == "auto" else None
     if run_dir is not None:
         say(f"going on with {run_dir.run_id}, which is not finished")

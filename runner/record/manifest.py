@@ -28,9 +28,15 @@ SURROUNDINGS = ("code", "lock", "image", "versions", "environment", "machine")
 HASH_PIECE_BYTES = 2**20
 
 
-def open_manifest(run: RunDir, plan: Plan, *, backend: str) -> None:
-    """Write the manifest of an attempt that is about to start."""
-    now = {**gather_surroundings(), "backend": backend}
+def open_manifest(
+    run: RunDir, plan: Plan, *, backend: str, inside: Mapping[str, Any] | None = None
+) -> None:
+    """Write the manifest of an attempt that is about to start.
+
+    Args:
+        inside: sections in which the place of training differs from this host.
+    """
+    now = {**gather_surroundings(), **(inside or {}), "backend": backend}
     write_manifest(run, _manifest_now(run, plan, now))
 
 

@@ -9,13 +9,15 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.backends.host import HostProcess
 from runner.errors import BackendError
+from runner.plan import Plan
 from runner.record.journal import read_events
 from runner.record.layout import RunDir
 from runner.record.state import Lock, read_state
@@ -39,6 +41,12 @@ class ScriptBackend:
 
     def __init__(self, script: str) -> None:
         self.script = PREAMBLE + textwrap.dedent(script)
+
+    def prepare(self, plan: Plan, *, say: Callable[[str], None]) -> None:
+        """Do nothing, as the host backend."""
+
+    def surroundings(self) -> Mapping[str, Any]:
+        return {}
 
     def launch(self, run: RunDir, environment: Mapping[str, str], lock_fd: int) -> HostProcess:
         with run.log.open("ab") as log:

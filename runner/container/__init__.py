@@ -1,0 +1,1 @@
+"""The Docker engine, and the image that a run trains in."""

@@ -1,0 +1,268 @@
+"""Build the image of a variant with the `docker` command, once; say what is being waited for."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runner.container.engine import connect, engine_error, find_builder
+from runner.container.image import SOURCE_ROOT, Variant, image_labels, image_tag
+from runner.errors import BackendError
+from runner.record.layout import cache_root
+
+Say = Callable[[str], None]
+
+SAY_SECONDS = 15.0  # between two lines about the same step
+STEP = re.compile(r"#\d+ \[ *(?:\S+ )?(?P<number>\d+/\d+)\] (?P<command>.*)")
+OUTPUT = re.compile(r"#\d+ \d+\.\d+ +(?P<text>\S.*)")
+TORCH = re.compile(r"(?m)^torch===\S+(?: \\\n +--hash=\S+)+")
+# The first of these that is set names the certificates of the build.
+CERTIFICATES = ("TRAINBOX_CA_BUNDLE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+# BuildKit knows these names: they reach the steps and stay out of the image's history.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """How one cause shows in the build's output, and what to tell the user about it."""
+
+    pattern: str
+    id: str
+    what: str
+    why: str
+    fix: str
+
+
+FAILURES = (  # the first that is found decides
+    Failure(
+        pattern=r"no space left on device|No space left on device",
+        id="image-disk-full",
+        what="the disk of the Docker engine is full",
+        why="the image takes about 3 GB (CPU) or 10 GB (CUDA) while it is built",
+        fix="docker system df; docker builder prune; docker image prune -a",
+    ),
+    Failure(
+        pattern=r"CERTIFICATE_VERIFY_FAILED|SSLError",
+        id="image-certificate",
+        what="the package index's certificate is not trusted inside the build",
+        why="a proxy in between signs with an authority that the base image does not know",
+        fix="TRAINBOX_CA_BUNDLE=/path/to/your-ca.pem, then the same command again",
+    ),
+    Failure(
+        pattern=r"(load metadata for|pull access denied|failed to resolve source metadata)"
+        r"[\s\S]*(ERROR|error|denied)[\s\S]*(base|cuda|FROM)",
+        id="image-no-base",
+        what="the base image can neither be pulled nor is it here",
+        why="the registry does not answer, or does not have it",
+        fix="check the network; or use a base of your own (Ubuntu 24.04 or Debian 12): "
+        "TRAINBOX_BASE_IMAGE=name TRAINBOX_BASE_PYTHON=3.12",
+    ),
+    Failure(
+        pattern=r"No matching distribution found|DO NOT MATCH THE HASHES",
+        id="image-no-package",
+        what="a locked package is not offered to the build, or is another file than the locked one",
+        why="only the exact files of the lock are installed",
+        fix="check pip's settings (`pip config list`); wheels can be put into wheelhouse/",
+    ),
+    Failure(
+        pattern=r"Max retries exceeded|ReadTimeoutError|Temporary failure (in name )?resol",
+        id="image-no-index",
+        what="the package index does not answer inside the build",
+        why="the locked packages are downloaded while the image is built",
+        fix="check the network and HTTPS_PROXY; or put the wheels into wheelhouse/ (its README)",
+    ),
+)
+
+
+def ensure_image(variant: Variant, *, say: Say, root: Path = SOURCE_ROOT) -> str:
+    """Return the tag of a variant's image; build it where the engine does not have it.
+
+    Raises:
+        BackendError: no engine, or the build failed.
+    """
+    from docker.errors import ImageNotFound
+
+    tag = image_tag(variant, root)
+    client = connect()
+    try:
+        client.inspect_image(tag)  # type: ignore[no-untyped-call]
+    except ImageNotFound:
+        build_image(variant, say=say, root=root)
+    finally:
+        client.close()
+    return tag
+
+
+def build_image(variant: Variant, *, say: Say, root: Path = SOURCE_ROOT) -> str:
+    """Build a variant's image and return its tag.
+
+    Raises:
+        BackendError: the build failed; the text says why, the log has all of it.
+    """
+    tag = image_tag(variant, root)
+    builder = find_builder()
+    used = _with_obtainable_lock(variant, root, say)
+    log = cache_root() / "images" / f"{tag.replace(':', '-')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    say(f"building the image {tag} (once for this code and lock; log: {log})")
+    with _secrets(os.environ) as secrets:
+        command = [*builder, *build_arguments(used, tag, root, secrets, os.environ), str(root)]
+        exit_code, output = _run(command, log, say)
+    if exit_code:
+        raise explain(output, log)
+    say(f"built {tag} in {time.monotonic() - started:.0f} s")
+    return tag
+
+
+def build_arguments(
+    variant: Variant,
+    tag: str,
+    root: Path,
+    secrets: Mapping[str, Path],
+    environ: Mapping[str, str],
+) -> list[str]:
+    """Return the arguments of `docker build`, without the folder.
+
+    Args:
+        secrets: files that are mounted during the build and stay in no layer, by id.
+        environ: proxies are passed by name, never by value.
+    """
+    arguments = ["build", "--progress=plain", f"--tag={tag}"]
+    for name, value in (
+        ("BASE_IMAGE", variant.base_image),
+        ("PYTHON", variant.python),
+        ("LOCK", variant.lock),
+    ):
+        arguments.append(f"--build-arg={name}={value}")
+    arguments += [f"--build-arg={name}" for name in PROXIES if environ.get(name)]
+    arguments += [f"--label={name}={value}" for name, value in image_labels(variant, root).items()]
+    arguments += [f"--secret=id={name},src={path}" for name, path in secrets.items()]
+    return arguments
+
+
+def explain(output: str, log: Path) -> BackendError:
+    """Return the error for what a failed build printed."""
+    if re.search(r"permission denied while trying|Cannot connect to the Docker daemon", output):
+        return engine_error(output, "docker build")
+    for failure in FAILURES:
+        if re.search(failure.pattern, output):
+            return BackendError(
+                id=failure.id, what=failure.what, where=str(log), why=failure.why, fix=failure.fix
+            )
+    tail = [found["text"] for found in OUTPUT.finditer(output)][-3:]
+    return BackendError(
+        id="image-build-failed",
+        what=f"the image could not be built: {' | '.join(tail) or output.strip()[-300:]}",
+        where=str(log),
+        why="the backend `docker` trains inside it",
+        fix="read the end of the log; or train without Docker: --backend host",
+    )
+
+
+def _run(command: list[str], log: Path, say: Say) -> tuple[int, str]:
+    """Run a build to its end, its output into the log; return exit code and output."""
+    lines: list[str] = []
+    said_at = time.monotonic()
+    with log.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "DOCKER_BUILDKIT": "1"},
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                lines.append(line)
+                file.write(line)
+                if step := STEP.match(line):
+                    said_at = time.monotonic()
+                    say(f"  step {step['number']}: {step['command'][:80]}")
+                elif time.monotonic() - said_at > SAY_SECONDS and (found := OUTPUT.match(line)):
+                    said_at = time.monotonic()
+                    say(f"    {found['text'][:90]}")
+    return process.wait(), "".join(lines)
+
+
+@contextmanager
+def _secrets(environ: Mapping[str, str]) -> Iterator[dict[str, Path]]:
+    """Yield the files that are mounted during the build: certificates and pip's settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        secrets = {}
+        certificates = next((environ[name] for name in CERTIFICATES if environ.get(name)), None)
+        if certificates and Path(certificates).is_file():
+            secrets["ca"] = Path(certificates)
+        if settings := pip_settings(_pip("config", "list")):
+            secrets["pip"] = Path(folder) / "pip.conf"
+            secrets["pip"].write_text(settings, encoding="utf-8")
+        yield secrets
+
+
+def pip_settings(listed: str) -> str:
+    """Return a pip.conf with what a build can use of `pip config list`: indexes, not folders."""
+    found: dict[str, str] = {}
+    for line in listed.splitlines():
+        name, _, value = line.partition("=")
+        key = name.rpartition(".")[2]
+        words = [
+            word for word in value.strip("'\"").replace("\\n", " ").split() if "file:" not in word
+        ]
+        if key in PIP_SETTINGS and words:
+            found[key] = " ".join(words)
+    if not found:
+        return ""
+    return "[global]\n" + "".join(f"{key} = {value}\n" for key, value in found.items())
+
+
+def _with_obtainable_lock(variant: Variant, root: Path, say: Say) -> Variant:
+    """Bring the CPU build of torch into the wheelhouse; without it the CUDA lock serves."""
+    if variant.lock != "cpu" or _bring_cpu_torch(variant, root):
+        return variant
+    say("no CPU build of torch in your pip settings: the CUDA build serves (a larger image)")
+    return replace(variant, lock="cu130")
+
+
+def _bring_cpu_torch(variant: Variant, root: Path) -> bool:
+    """Have the locked wheel in wheelhouse/: an index rarely offers it, a find-links folder may."""
+    tag = f"cp{variant.python.replace('.', '')}"
+    if any((root / "wheelhouse").glob(f"torch-*+cpu-{tag}-*.whl")):
+        return True
+    torch = TORCH.search((root / "locks/cpu.lock").read_text(encoding="utf-8"))
+    assert torch, "cpu.lock names torch with its hashes"
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirement:
+        requirement.write(torch[0] + "\n")
+        requirement.flush()
+        try:
+            _pip(
+                "download", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
+                "--retries=1", f"--python-version={variant.python}", "--implementation=cp",
+                f"--platform=manylinux_2_28_{platform.machine()}", f"--abi={tag}",
+                f"--dest={root / 'wheelhouse'}", f"--requirement={requirement.name}",
+            )  # fmt: skip
+        except subprocess.CalledProcessError:
+            return False
+    return True
+
+
+def _pip(*arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    ).stdout
