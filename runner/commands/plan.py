@@ -16,7 +16,7 @@ from runner.record.layout import SCHEMA_VERSION
 EXAMPLES = """\
 examples:
   trainbox plan jobs/demo.yaml
-  trainbox plan jobs/demo.yaml --set train.num_train_epochs=5
+  trainbox plan jobs/demo.yaml --set train.max_steps=100
   trainbox plan jobs/demo.yaml --no-data     the job file alone: no model, no data, 0.3 s
 """
 
