@@ -1,6 +1,6 @@
 """Nothing of the machines it was written on is in the repository: no paths, indexes or tokens.
 
-Pasted material of users' machines (fixtures of logs and hosts) may name their own paths and indexes.
+What users pasted (fixtures of logs and hosts) may name their own paths and indexes.
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ def found(pattern: re.Pattern[str], *, apart_from: tuple[str, ...] = ()) -> list
         if name.startswith(apart_from) or ALLOWED.get(name) is pattern:
             continue
         text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
-        for match in pattern.finditer(text):
-            if match.groupdict().get("user") not in INVENTED:
-                places.append(f"{name}:{text.count(chr(10), 0, match.start()) + 1}")
+        places += [
+            f"{name}:{text.count(chr(10), 0, match.start()) + 1}"
+            for match in pattern.finditer(text)
+            if match.groupdict().get("user") not in INVENTED
+        ]
     return places
 
 
