@@ -2,7 +2,7 @@
 
 A stamp in `.venv` says what was installed; it is marked busy before the first change and clean
 after the last, so an interrupted set-up is seen by the next one, which goes on from there. A file
-lock beside `.venv`, inherited by pip, lets one set-up work at a time.
+lock beside `.venv`, inherited by venv and pip, lets one set-up work at a time.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def set_up(root: Path, *, with_dev: bool, environ: Mapping[str, str], progress: 
     with _only_one(environment, progress) as lock_fd:
         if _is_current(environment, override, with_dev):
             return
-        _create(environment, override, progress)
+        _create(environment, override, lock_fd, progress)
         _fill(environment, override, with_dev, lock_fd, progress)
 
 
@@ -158,10 +158,10 @@ def _only_one(environment: Environment, progress: Progress) -> Iterator[int]:
         yield file.fileno()
 
 
-def _create(environment: Environment, override: str, progress: Progress) -> None:
+def _create(environment: Environment, override: str, lock_fd: int, progress: Progress) -> None:
     """Leave a virtual environment with a working pip; an unusable one of ours is replaced."""
     stamp = read_stamp(environment)
-    if stamp is None and environment.venv.exists():
+    if stamp is None and environment.venv.exists() and any(environment.venv.iterdir()):
         raise SetupError(
             id="setup-foreign-venv",
             what="`.venv` exists and was not made by `make setup`",
@@ -173,10 +173,10 @@ def _create(environment: Environment, override: str, progress: Progress) -> None
         if _is_usable(environment, stamp) and _has_pip(environment, override):
             return
         progress.note(".venv cannot be used any more (moved, or its Python is gone): built anew")
-        shutil.rmtree(environment.venv)
+        _remove(environment)
     base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
     progress.start(f"creating .venv with Python {sys.version.split()[0]}")
-    environment.venv.mkdir()
+    environment.venv.mkdir(exist_ok=True)
     write_stamp(environment, Stamp(root=str(environment.root), interpreter=base, digests={}))
     done = subprocess.run(
         [base, "-m", "venv", str(environment.venv)],
@@ -185,11 +185,20 @@ def _create(environment: Environment, override: str, progress: Progress) -> None
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        pass_fds=(lock_fd,),
     )
     if done.returncode:
-        shutil.rmtree(environment.venv)
+        _remove(environment)
         raise _venv_error(done.stdout)
     progress.finish()
+
+
+def _remove(environment: Environment) -> None:
+    """Remove `.venv` so that a kill in between leaves no half of it in its place."""
+    aside = environment.root / ".venv.old"
+    shutil.rmtree(aside, ignore_errors=True)
+    environment.venv.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _has_pip(environment: Environment, override: str) -> bool:
