@@ -99,6 +99,7 @@ def tiny_plan(
         train_data=train,
         eval_data=held,
         machine=MACHINE,
+        packed_rows=train_samples if job.data.packing is True else None,
     )
 
 
