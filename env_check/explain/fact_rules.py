@@ -138,11 +138,28 @@ def _bnb_binary(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return None
 
 
+def _bnb_library_missing(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    if report.platform == "macos" or report.is_amd:
+        return "no_nvidia_gpu", 0.93
+    return _bnb_binary(report, found)
+
+
+def _libcuda_so(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    if report.platform == "wsl":
+        return "wsl_libcuda_not_found", 0.93
+    if report.platform == "windows":
+        return "bnb_cuda_setup_failed", 0.7
+    triton_asks = "cannot found" in _lines(found, "libcuda-so-missing")
+    return ("triton_no_compiler", 0.75) if triton_asks else None
+
+
 def _cudart(report: Report, found: Found) -> Optional[tuple[str, float]]:
     match = found["cudart-missing"][0]
     asked = re.search(r"\.so\.(\d+)", match.line_lowered)
     if any(id.startswith("bnb-") for id in found) or "libbitsandbytes" in match.line_lowered:
         return "bnb_cuda_setup_failed", 0.85
+    if "torch-global-deps" in found:
+        return "mixed_cuda_libs", 0.85
     same_major = asked and report.torch_cuda.split(".")[0] == asked.group(1)
     if same_major and "cudart" not in match.line_lowered:
         return "mixed_cuda_libs", 0.8
@@ -174,9 +191,7 @@ def _repository(report: Report, found: Found) -> Optional[tuple[str, float]]:
 
 
 def _watchdog(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if "p2p-path" in found and not re.search(
-        r"map|token|preprocess|dataset", _lines(found, "store-timeout")
-    ):
+    if "p2p-path" in found and "preprocessing" not in found:
         return "nccl_p2p_broken", 0.8
     return None
 
@@ -202,6 +217,15 @@ def _disk(report: Report, found: Found) -> Optional[tuple[str, float]]:
 
 def _ordinal(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return ("mig_single_instance_visible", 0.93) if "mig-instance" in found else None
+
+
+def _busy(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """WSL has no compute modes: there the paravirtualised device is what fails."""
+    return ("wsl_gpu_not_exposed", 0.75) if report.platform == "wsl" else None
+
+
+def _smi_segfault(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    return ("wsl_gpu_not_exposed", 0.75) if report.platform == "wsl" else None
 
 
 def _torch_symbol(report: Report, found: Found) -> Optional[tuple[str, float]]:
@@ -246,7 +270,8 @@ MEANINGS: dict[str, Meaning] = {
     "bnb-cpu-library": _bitsandbytes,
     "bnb-load-error": _bitsandbytes,
     "bnb-binary-missing": _bnb_binary,
-    "bnb-library-missing": _bnb_binary,
+    "bnb-library-missing": _bnb_library_missing,
+    "libcuda-so-missing": _libcuda_so,
     "cudart-missing": _cudart,
     "gated-403": _forbidden,
     "gated-plain": _gated,
@@ -260,6 +285,10 @@ MEANINGS: dict[str, Meaning] = {
     "disk-full": _disk,
     "bad-ordinal": _ordinal,
     "bad-device-name": _ordinal,
+    "device-assert-index": _ordinal,
+    "gpu-busy": _busy,
+    "smi-segfault": _smi_segfault,
+    "bnb-no-gpu": _bitsandbytes,
     "torch-symbol": _torch_symbol,
     "shm-bus": _bus,
     "bf16-setup": _bf16,
@@ -327,6 +356,24 @@ def rule_driver_floor(report: Report, found: Found) -> Iterator[Evidence]:
         )
 
 
+_NEEDS_CUDA = {
+    "not-compiled",
+    "load-on-cpu",
+    "bnb-needs-gpu",
+    "bnb-no-device",
+    "bnb-cpu-library",
+    "bnb-load-error",
+    "bnb-no-gpu",
+    "xformers-build",
+    "bf16-setup",
+    "no-device",
+    "no-cuda-functions",
+    "no-nccl-built",
+    "torch-no-driver",
+    "no-cuda-gpus",
+}
+
+
 def rule_cpu_build(report: Report, found: Found) -> Iterator[Evidence]:
     """torch carries no CUDA although a GPU or driver is named."""
     has_gpu = bool(report.gpus or report.driver)
@@ -334,8 +381,9 @@ def rule_cpu_build(report: Report, found: Found) -> Iterator[Evidence]:
     if is_rocm or report.platform == "macos":
         return
     lines = _line_of(report, "torch", "torch_cuda")
-    if _is_cpu_build(report) and report.cuda_available is not True:
-        strength = 0.93 if has_gpu else 0.6
+    complains = found.keys() & _NEEDS_CUDA
+    if _is_cpu_build(report) and report.cuda_available is not True and (has_gpu or complains):
+        strength = 0.93 if has_gpu else 0.8
         yield Evidence(
             "cpu_only_torch", strength, f"torch {report.torch} is a CPU build.", lines, "cpu-build"
         )
@@ -364,13 +412,28 @@ def rule_gpu_fit(report: Report, found: Found) -> Iterator[Evidence]:
     yield Evidence(cause_id, 0.96, why, lines + _line_of(report, "gpu"), "gpu-fit")
 
 
+def rule_capability_range(report: Report, found: Found) -> Iterator[Evidence]:
+    """torch names the GPU's capability and the range its build covers."""
+    for match in found.get("gpu-cc-range", ()):
+        own, low, high = match.groups
+        if support.minor(own) < support.minor(low):
+            cause_id = "gpu_arch_dropped"
+        elif support.minor(own) > support.minor(high):
+            cause_id = "gpu_arch_not_in_wheel"
+        else:
+            continue
+        why = f"The GPU is compute capability {own}; the build covers {low} to {high}."
+        yield Evidence(cause_id, 0.97, why, (match,), "capability-range")
+
+
 def rule_known_misfit(report: Report, found: Found) -> Iterator[Evidence]:
     """An environment report alone: GPU and build do not fit, although nothing complains yet."""
     if _fit(report) not in ("too-old", "too-new") or report.sm_list or not report.torch:
         return
     if any(id in found for id in ("gpu-incompatible", "no-kernel-image", "gpu-cc-warning")):
         return
-    if not report.gpus or "torch_cuda" not in report.matches:
+    released = re.fullmatch(r"\d+\.\d+\.\d+\+cu\d+", report.torch)
+    if not report.gpus or not released:  # source and conda builds have lists of their own
         return
     cause_id = "gpu_arch_dropped" if _fit(report) == "too-old" else "gpu_arch_not_in_wheel"
     build = _build(report)
@@ -436,7 +499,8 @@ def rule_mig(report: Report, found: Found) -> Iterator[Evidence]:
         "too-many-requested",
         "bad-ordinal",
     }
-    alone = report.device_count is not None and report.device_count <= 1 and len(mig) > 1
+    count = report.device_count
+    alone = count == 0 or (count == 1 and len(mig) > 1)
     if mig and (alone or symptoms & found.keys()):
         yield Evidence("mig_single_instance_visible", 0.95, "", tuple(mig[:3]), "mig")
 
@@ -488,8 +552,26 @@ def _off_diagonal(matrix: str) -> list[float]:
     return values
 
 
+def rule_docker_run(report: Report, found: Found) -> Iterator[Evidence]:
+    """A container was started without GPU access and then sees no GPU."""
+    match = report.matches.get("docker_run")
+    asks = r"--gpus|nvidia|--device|--privileged"
+    symptoms = {"no-device", "torch-no-driver", "libcuda-missing", "no-cuda-gpus", "smi-not-found"}
+    sees_none = report.cuda_available is False or bool(symptoms & found.keys())
+    if match and sees_none and not re.search(asks, match.line_lowered):
+        why = "The container was started without --gpus."
+        yield Evidence("container_no_gpu_flag", 0.84, why, (match,), "docker-run")
+
+
 def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
-    """NCCL chose peer-to-peer and the job hangs."""
+    """NCCL chose peer-to-peer, or consumer cards wait, and the job hangs."""
+    consumer = any(card.kind == "consumer" for card in report.gpus)
+    waits = found.keys() & {"nccl-watchdog", "p2p-hang"}
+    if waits and "ranks" in found and ("iommu" in found or consumer):
+        strength = 0.7 if "iommu" in found else 0.45
+        if "preprocessing" not in found:
+            lines = tuple(found[id][0] for id in sorted(waits))
+            yield Evidence("nccl_p2p_broken", strength, "", lines, "p2p-hang")
     if "p2p-path" in found and "p2p-hang" in found:
         yield Evidence("nccl_p2p_broken", 0.75, "", tuple(found["p2p-path"][:1]), "p2p-hang")
 
@@ -584,6 +666,7 @@ RULES: tuple[Rule, ...] = (
     rule_driver_floor,
     rule_cpu_build,
     rule_gpu_fit,
+    rule_capability_range,
     rule_known_misfit,
     rule_compat_library,
     rule_companion,
@@ -593,6 +676,7 @@ RULES: tuple[Rule, ...] = (
     rule_wsl_tcc,
     rule_p2p_bandwidth,
     rule_p2p_hang,
+    rule_docker_run,
     rule_oom,
     rule_bnb_library,
     rule_triton_pair,

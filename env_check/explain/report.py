@@ -15,12 +15,12 @@ _V = r"(\d+\.\d+(?:\.\d+)?\w*(?:\+[\w.]+)?)"
 # fact, words one of which must be there, pattern on lower-case text. Several rows may feed one fact.
 # fmt: off
 _ROWS: tuple[tuple[str, str, str], ...] = (
-    ("driver", "driver nvidia nvrm", r"(?:nvidia )?driver version\s*[:=]?\s*(\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
-    ("driver", "nvidia", r"\bnvidia-smi (\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
-    ("driver", "nvrm kernel", r"(?:kernel module(?: for x86_64)?|nvrm: loading[^\n]{0,80})\s+(\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
-    ("driver", "driver", r"\b(?:nvidia )?driver[: ]\s*v?(\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
+    ("driver", "driver nvidia nvrm", r"driver version\s*[:=]?\s*(\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
+    ("driver", "smi", r"nvidia-smi (\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
+    ("driver", "loading kernel", r"(?:kernel module(?: for x86_64)?|nvrm: loading[^\n]{0,80})\s+(\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
+    ("driver", "driver", r"driver[: ]\s*v?(\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
     ("smi_cuda", "cuda", r"driver version: [\d.]+\s+cuda version: (\d+\.\d+)"),
-    ("driver_api", "found", r"driver on your system is too old \(found version (\d+)\)"),
+    ("driver_api", "too", r"driver on your system is too old \(found version (\d+)\)"),
     ("torch", "pytorch torch", rf"\bpytorch(?: version)?\s*(?:\(gpu\?\))?\s*[:=]?\s+v?{_V}"),
     ("torch", "torch", rf"(?:^|[\s\"'|`-])torch(?:\.__version__|[ _]version)?\s*(?:==|=|:)\s*['\"]?v?{_V}"),
     ("torch", "torch", rf"^torch\s+{_V}\b"),
@@ -33,7 +33,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("torch_cuda", "version", r"torch\.version\.cuda\W{1,12}(\d+\.\d+|none)"),
     ("torch_cuda", "build torch", r"\btorch build\s*: *cu(\d{2,3})\b"),
     ("rocm", "rocm", r"rocm used to build pytorch\s*: *(\S+)"),
-    ("available", "cuda available", r"(?:is )?cuda(?: is)? available\??\s*[:=]\s*(true|false|yes|no)\b"),
+    ("available", "cuda available", r"cuda(?: is)? available\??\s*[:=]\s*(true|false|yes|no)\b"),
     ("available", "available", r"torch\.cuda\.is_available\(\)\W{0,16}(true|false)\b"),
     ("available", "pytorch", r"pytorch version \(gpu\?\)\s*: \S+ \((true|false)\)"),
     ("torchvision", "torchvision", rf"(?:^|[\s\"'`-])torchvision(?:\s*==\s*|\s*[:=]\s*|\s+version:?\s*|-|\s+(?:version: )?){_V}"),
@@ -45,23 +45,45 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("xformers", "xformers", rf"(?:^|\s)xformers(?:\s*==\s*|\s*[:=]\s*|\s+){_V}"),
     ("python", "python", r"\bpython(?: version)?\s*[:=]?\s*(3\.\d{1,2}(?:\.\d+)?)\b"),
     ("glibc", "glibc", r"\bglibc[- ](\d\.\d+)"),
-    ("machine", "aarch", r"\b(aarch64|arm64)\b"),
-    ("windows", "windows win", r"microsoft windows|\bwin_amd64\b|^(?:\([\w.-]+\) )?(?:ps )?[a-z]:\\|\bwindows (?:10|11|server)\b|[a-z]:\\+(?:users|program|python|comfyui|ai|anaconda\d?)\\"),
-    ("container", "docker dockerenv container kubernetes containerd podman compose pod entrypoint", r"\bdocker\b|/\.dockerenv|\bcontainer\b|\bkubernetes\b|\bcontainerd\b|\bpodman\b|\broot@[0-9a-f]{12}\b|\bpod\b"),
-    ("docker_run", "docker podman", r"\b(?:docker|podman)(?: container)? run\b([^\n]{0,400})"),
+    ("machine", "aarch arm", r"\b(aarch64|arm64)\b"),
+    ("windows", "windows win users program python comfyui anaconda", r"microsoft windows|\bwin_amd64\b|^(?:\([\w.-]+\) )?(?:ps )?[a-z]:\\|\bwindows (?:10|11|server)\b|[a-z]:\\+(?:users|program|python|comfyui|ai|anaconda\d?)\\"),
+    ("container", "docker dockerenv container kubernetes containerd podman pod root", r"\bdocker\b|/\.dockerenv|\bcontainer\b|\bkubernetes\b|\bcontainerd\b|\bpodman\b|\broot@[0-9a-f]{12}\b|\bpod\b"),
+    ("docker_run", "run", r"\b(?:docker|podman)(?: container)? run\b([^\n]{0,400})"),
     ("sm_list", "supports capabilities", r"supports cuda capabilities ([sm_\d acompute]+)"),
-    ("capability", "capability compute", r"(?:cuda capability sm_|cuda capability |compute capability(?: \(cc\))?:? |capability among gpus detected: )(\d+\.?\d?)\b"),
+    ("capability", "capability detected", r"(?:cuda capability sm_|cuda capability |compute capability(?: \(cc\))?:? |capability among gpus detected: )(\d+\.?\d?)\b"),
     ("properties", "major", r"name='([^'\n]{1,60})', major=(\d+), minor=(\d+)"),
-    ("gpu", "gpu nvidia geforce tesla quadro rtx gtx titan", r"gpu ?\d+:\s*((?:nvidia|geforce|tesla|quadro|grid|titan)[^\n(]{1,60})"),
-    ("gpu", "nvidia geforce tesla quadro rtx gtx titan off", r"^\|\s+\d+\s+((?:nvidia|geforce|tesla|quadro|rtx|titan|grid)[\w .()/-]{1,40}?)(?:\.\.\.)?\s+(?:on|off|tcc|wddm|mcdm|n/a)\b"),
-    ("gpu", "found", r"found gpu\d+ (.{1,60}?) which is of"),
+    ("gpu", "nvidia geforce tesla quadro titan grid", r"gpu ?\d+:\s*((?:nvidia|geforce|tesla|quadro|grid|titan)[^\n(]{1,60})"),
+    ("gpu", "nvidia geforce tesla quadro rtx titan grid", r"^\|\s+\d+\s+((?:nvidia|geforce|tesla|quadro|rtx|titan|grid)[\w .()/-]{1,40}?)(?:\.\.\.)?\s+(?:on|off|tcc|wddm|mcdm|n/a)\b"),
+    ("gpu", "which", r"found gpu\d+ (.{1,60}?) which is of"),
     ("gpu", "capability", r"^\W*(.{1,60}?) with cuda capability sm_"),
     ("gpu", "rtx gtx geforce titan", r"\b((?:rtx|gtx|titan) ?(?:pro |a|x|v|rtx|xp)?-?\d{0,4}(?: ?(?:ti|super|d|ada|max-q)\b)*(?: laptop gpu)?)"),
-    ("gpu", "tesla quadro nvidia jetson", r"\b((?:tesla|quadro|nvidia|jetson)(?: rtx| agx| titan)? ?[a-z]{1,6}\d{1,4}[a-z]{0,2}(?:-[a-z0-9]+)*)\b"),
-    ("device_count", "count", r"device_count\(\)\W{0,12}(\d+)"),
+    ("gpu", "tesla quadro nvidia jetson", r"((?:tesla|quadro|nvidia|jetson)(?: rtx| agx| titan)? ?[a-z]{1,6}\d{1,4}[a-z]{0,2}(?:-[a-z0-9]+)*)\b"),
+    ("device_count", "count", r"device_count\(\)[\s>]{0,12}(?:out\[\d+\]: )?(\d+)\b"),
 )
 # fmt: on
-_CHIPS = r"\b(a100|h100|h200|h800|a800|v100|p100|l40s|l40|l20|l4|t4|a10g|a10|a30|a40|a6000|k80|gh200|b200|gb10|gb200|a5000|a4000|m40|p40|p4)\b"
+# Chips as people write them; the words are their digits, or GPU for the short ones.
+_CHIPS = "|".join(
+    rf"({chip})\b"
+    for chip in (
+        "a100",
+        "h100",
+        "h200",
+        "h800",
+        "a800",
+        "v100",
+        "p100",
+        "gh200",
+        "gb200",
+        "b200",
+        "a6000",
+        "a5000",
+        "a4000",
+    )
+)  # fmt: skip
+_SHORT_CHIPS = (
+    r"gpus?(?: type| name)? ?[:=]? ?(?:\d ?[x*] ?)?(?:nvidia |tesla )?"
+    r"(l40s|l40|l20|l4|t4|a10g|a10|a30|a40|k80|gb10|m40|p40|p4)\b"
+)
 
 
 def _patterns() -> tuple[Pattern, ...]:
@@ -69,7 +91,9 @@ def _patterns() -> tuple[Pattern, ...]:
         Pattern(f"{name}#{place}", tuple(words.split()), compile_pattern(regex))
         for place, (name, words, regex) in enumerate(_ROWS)
     ]
-    return (*found, Pattern("gpu#chip", ("gpu", "gpus", "cuda", "nvidia"), compile_pattern(_CHIPS)))
+    digits = ("100", "200", "800", "4000", "5000", "6000")
+    chips = Pattern("gpu#chip", digits, compile_pattern(_CHIPS))
+    return (*found, chips, Pattern("gpu#short", ("gpu", "gpus"), compile_pattern(_SHORT_CHIPS)))
 
 
 PATTERNS = _patterns()

@@ -1,0 +1,61 @@
+"""The tables of explain are complete and agree with each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from env_check.explain.causes import BY_ID, CAUSES, LAYERS
+from env_check.explain.fact_rules import MEANINGS
+from env_check.explain.folding import FOLLOWS
+from env_check.explain.scan import Pattern, compile_pattern, scan
+from env_check.explain.signatures import SIGNATURES
+from tests.env_check.explain.reports import our_reports, shared_reports
+
+
+def test_every_signature_names_a_known_cause_and_a_source() -> None:
+    """A row without cause is a clue; every other cause is of the closed list."""
+    for row in SIGNATURES:
+        assert not row.cause_id or row.cause_id in BY_ID, row.id
+        assert row.source, row.id
+        assert 0 <= row.strength < 1, row.id
+    assert len({row.id for row in SIGNATURES}) == len(SIGNATURES)
+
+
+def test_every_cause_says_why_and_how_to_verify() -> None:
+    """A diagnosis without a way to check the fix is half a diagnosis."""
+    for cause in CAUSES:
+        assert cause.layer in LAYERS
+        assert cause.definition.endswith(".")
+        assert cause.verify
+
+
+def test_every_reference_between_tables_resolves() -> None:
+    """Meanings are given for signatures that exist, folding for causes that exist."""
+    assert set(MEANINGS) <= {row.id for row in SIGNATURES}
+    assert set(FOLLOWS) <= set(BY_ID)
+    assert {id for follows in FOLLOWS.values() for id in follows} <= set(BY_ID)
+
+
+@pytest.mark.parametrize("report", [*our_reports(), *shared_reports()], ids=lambda r: r.name)
+def test_word_index_hides_no_match(report: object) -> None:
+    """A signature that matches a text anywhere is found through its words too."""
+    from env_check.explain.reading import blocks
+    from tests.env_check.explain.reports import LabelledReport
+
+    assert isinstance(report, LabelledReport)
+    import io
+
+    data = report.text.encode()
+    patterns = [row.compiled() for row in SIGNATURES]
+    found = scan(blocks(io.BytesIO(data)), patterns)
+    text = "\n".join(block.lowered for block in blocks(io.BytesIO(data)))
+    for pattern in patterns:
+        matches = any(regex.search(text) for regex in pattern.regexes)
+        assert matches == (pattern.id in found), pattern.id
+
+
+def test_space_in_a_pattern_matches_a_wrapped_line() -> None:
+    """A terminal that wraps a message does not hide it."""
+    pattern = Pattern("p", ("two",), compile_pattern("one two|three"))
+    assert pattern.regexes[0].search("one\n  two")
+    assert pattern.regexes[1].search("three")
