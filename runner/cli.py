@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from runner import __version__
-from runner.errors import EXIT_DONE, EXIT_REFUSED, EXIT_STOPPED, TrainboxError
+from runner.errors import EXIT_DONE, EXIT_REFUSED, EXIT_STOPPED, BackendError, TrainboxError
 
 COMMANDS = {
     "train": "train a job: plan, check, launch, supervise, record",
@@ -51,17 +53,27 @@ exit codes: 0 done · 1 failed · 2 refused, nothing started · 3 stopped at a l
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors have the shape of all our errors."""
 
-    def error(self, message: str) -> NoReturn:
-        print(
-            f"error[cli-arguments]: {message}\n"
-            "  why:   nothing was started\n"
-            f"  fix:   see `{self.prog} --help`",
-            file=sys.stderr,
-        )
-        raise SystemExit(EXIT_REFUSED)
+    def error(self, message: str, fix: str = "") -> NoReturn:
+        sys.exit(refuse("cli-arguments", message, fix or f"see `{self.prog} --help`"))
+
+    def refuse_surplus(self, surplus: Sequence[str]) -> NoReturn:
+        """Refuse words that this command does not take; say what may have been meant."""
+        word = next((word for word in surplus if word.startswith("-")), surplus[0])
+        if not word.startswith("-"):
+            usage = " ".join(self.format_usage().split()).removeprefix("usage: ")
+            self.error(f"`{word}` is one argument too many", f"write {usage}")
+        option = word.partition("=")[0]
+        known = re.findall(r"--[a-z-]+", self.format_help())
+        near = difflib.get_close_matches(option, known, n=1)
+        what = f"`{option}` is not an option of `{self.prog}`"
+        if near == [option]:
+            what, fix = f"`{option}` stands before the command", f"write it after `{self.prog}`"
+        else:
+            fix = f"write `{near[0]}`" if near else ""
+        self.error(what, fix)
 
 
-def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+def build_parser(chosen: str | None) -> Parser:
     """Return the parser; only the chosen command has its arguments filled in."""
     parser = Parser(
         prog="trainbox",
@@ -82,8 +94,18 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
         )
         if module is not None:
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, refuse_surplus=command.refuse_surplus)
     return parser
+
+
+def parse(arguments: Sequence[str], chosen: str) -> argparse.Namespace:
+    """Return the arguments of the chosen command; what it does not know ends the program."""
+    args, surplus = build_parser(chosen).parse_known_args(arguments)
+    if surplus and "passed_on" in args:
+        args.passed_on = [*surplus, *args.passed_on]
+    elif surplus:
+        args.refuse_surplus(surplus)
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,36 +114,72 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # a terminal that knows ASCII alone must not turn a report into a traceback
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    if not _has_working_directory():
+        return refuse("cli-no-folder", "the working directory is gone", "cd to one that exists")
     chosen = next((word for word in arguments if not word.startswith("-")), None)
-    if chosen is not None and chosen not in COMMANDS:
-        return _unknown_command(chosen)
-    parser = build_parser(chosen)
-    args = parser.parse_args(arguments)
-    if args.command is None:
+    if chosen is None:
+        parser = build_parser(None)
+        parser.parse_args(arguments)  # --help and --version end here
         parser.print_help()
         return EXIT_REFUSED
+    if chosen not in COMMANDS:
+        near = difflib.get_close_matches(chosen, COMMANDS, n=1)
+        fix = f"write `trainbox {near[0]}`" if near else "see `trainbox --help`"
+        return refuse("cli-unknown-command", f"`{chosen}` is not a command of trainbox", fix)
+    return _run(parse(arguments, chosen))
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run a command; turn what can be expected to go wrong into text and an exit code."""
     try:
         code: int = args.run(args)
     except TrainboxError as error:
-        if getattr(args, "json", False):
-            print(json.dumps({"schema_version": 1, "error": error.to_dict()}, indent=1))
-        print(error.render(), file=sys.stderr)
-        return error.exit_code
+        return _report(error, as_json=getattr(args, "json", False))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return EXIT_STOPPED
     except BrokenPipeError:  # the reader of a pipe has enough: `trainbox runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
+    except OSError as error:
+        fault = disk_fault(error)
+        if fault is None:
+            raise
+        return _report(fault, as_json=getattr(args, "json", False))
     return code
 
 
-def _unknown_command(name: str) -> int:
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
+def _report(error: TrainboxError, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"schema_version": 1, "error": error.to_dict()}, indent=1))
+    print(error.render(), file=sys.stderr)
+    return error.exit_code
+
+
+def disk_fault(error: OSError) -> BackendError | None:
+    """Return what a disk refused as a fault; None for an error that is no disk's."""
+    what = str(error.strerror) + (f": {error.filename}" if error.filename else "")
+    why = "the command stopped there; a run that was begun can be resumed"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        fix = "free some space; TRAINBOX_RUNS and TRAINBOX_CACHE lead to other disks"
+        return BackendError(id="disk-full", what=what, why=why, fix=fix)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        fix = "give this user the right to it; TRAINBOX_RUNS and TRAINBOX_CACHE lead elsewhere"
+        return BackendError(id="disk-no-access", what=what, why=why, fix=fix)
+    return None
+
+
+def refuse(error_id: str, what: str, fix: str) -> int:
+    """Say on stderr what is wrong with the command line and return the exit code."""
     print(
-        f"error[cli-unknown-command]: `{name}` is not a command of trainbox\n"
-        "  why:   nothing was started\n"
-        f"  fix:   {f'write `trainbox {near[0]}`' if near else 'see `trainbox --help`'}",
+        f"error[{error_id}]: {what}\n  why:   nothing was started\n  fix:   {fix}",
         file=sys.stderr,
     )
     return EXIT_REFUSED
+
+
+def _has_working_directory() -> bool:
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False

@@ -26,7 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run_name", metavar="RUN", nargs="?", default=LATEST, help="default: newest"
     )
-    parser.add_argument("--backend", choices=["auto", *BACKENDS], default="auto")
+    parser.add_argument(
+        "--backend",
+        choices=["auto", *BACKENDS],
+        default="auto",
+        help="where to train (default: auto)",
+    )
     parser.add_argument("--offline", action="store_true", help="use the cache alone, no network")
     parser.add_argument("--force", action="store_true", help="go on although something has changed")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")

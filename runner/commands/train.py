@@ -12,6 +12,7 @@ from runner.commands.say import say
 from runner.execute import execute
 from runner.plan import Plan
 from runner.record.layout import RunDir, new_run_id, runs_root
+from runner.record.root import check_root
 from runner.record.state import RESUMABLE, list_runs, read_identity, read_state
 from runner.resolve import Resolved, bring_model, plan_of, resolve
 
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_root(runs_root())
     resolved = resolve(Path(args.job), args.overrides, offline=args.offline, say=say)
     backend = choose_backend(args.backend, say=say)
     model = bring_model(resolved, offline=args.offline, say=say)

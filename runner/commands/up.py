@@ -9,6 +9,7 @@ import sys
 from runner import tracking_server
 from runner.errors import EXIT_DONE
 from runner.record.layout import SCHEMA_VERSION, runs_root
+from runner.record.root import check_root
 
 EXAMPLES = """\
 examples:
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     runs = runs_root()
+    check_root(runs)
     was_running = tracking_server.status(runs) is not None
     if not was_running:
         print("starting the MLflow server, about 10 seconds …", file=sys.stderr, flush=True)

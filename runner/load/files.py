@@ -174,7 +174,8 @@ def _a_data_file(folder: Path) -> str | None:
 
 def _nearest_file(file: Path, kind: str) -> str:
     if not file.parent.is_dir():
-        return f"the folder `{file.parent}` does not exist either: check the path"
+        here = "" if file.is_absolute() else f" in {Path.cwd()}, where relative paths start"
+        return f"there is no folder `{file.parent}`{here}: check the path, or start elsewhere"
     near = difflib.get_close_matches(file.name, _names(file.parent), n=1)
     if near:
         return f"write `{file.parent / near[0]}`"

@@ -22,6 +22,7 @@ def find_run(root: Path, name: str) -> RunDir:
 
     Raises:
         RunNotFound: none, or several.
+        PlanError: the folder of runs cannot be read.
     """
     runs = list_runs(root)
     name = Path(name).name  # `runs/demo-…` as a shell completes it
@@ -29,6 +30,8 @@ def find_run(root: Path, name: str) -> RunDir:
     found = exact or [run for run in runs if run.run_id.startswith(name)]
     if name == LATEST:
         found = runs[-1:]
+        if not found:
+            raise _no_runs(root)
     if len(found) == 1:
         return found[0]
     if found:
@@ -44,4 +47,14 @@ def find_run(root: Path, name: str) -> RunDir:
         where=str(root),
         why="nothing was done",
         fix="see `trainbox runs` for the runs that exist",
+    )
+
+
+def _no_runs(root: Path) -> RunNotFound:
+    return RunNotFound(
+        id="run-not-found",
+        what="there is no run yet",
+        where=str(root),
+        why="nothing was done",
+        fix="start one, such as `trainbox train jobs/demo.yaml`; runs elsewhere: set TRAINBOX_RUNS",
     )

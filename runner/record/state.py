@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runner.record.journal import Event, read_events
 from runner.record.layout import RunDir
+from runner.record.root import unusable
 
 # `running` and `interrupted` are not in the journal: they follow from the lock.
 RESUMABLE = {"interrupted", "failed", "stopped", "preempted", "limit"}
@@ -111,10 +112,17 @@ def is_locked(run: RunDir) -> bool:
 
 
 def list_runs(root: Path) -> list[RunDir]:
-    """Return all runs below a root, oldest first."""
-    if not root.is_dir():
+    """Return all runs below a root that this user may read, oldest first.
+
+    Raises:
+        PlanError: the root is no folder, or may not be read.
+    """
+    try:
+        found = [RunDir(path) for path in root.iterdir() if os.access(path / "plan.json", os.R_OK)]
+    except FileNotFoundError:
         return []
-    found = [RunDir(path) for path in root.iterdir() if (path / "plan.json").is_file()]
+    except OSError as error:
+        raise unusable(root, error.strerror or type(error).__name__) from error
     return sorted(found, key=lambda run: run.plan.stat().st_mtime_ns)
 
 

@@ -72,7 +72,7 @@ def plain_lines(document: Path) -> list[list[str]]:
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
     """Return the arguments as the real parser reads them."""
-    return cli.build_parser(arguments[0]).parse_args(arguments)
+    return cli.parse(arguments, arguments[0])
 
 
 README_LINES = trainbox_lines(commands_of(README))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from runner.cli import COMMANDS, main
+from runner.cli import COMMANDS, disk_fault, main
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -33,6 +35,9 @@ def test_no_command_prints_help_and_is_refused(capsys: pytest.CaptureFixture[str
         (["trian", "x"], "write `trainbox train`"),
         (["train"], "cli-arguments"),
         (["plan", "jobs/demo.yaml", "--frobnicate"], "cli-arguments"),
+        (["plan", "jobs/demo.yaml", "--ofline"], "write `--offline`"),
+        (["--json", "plan", "jobs/demo.yaml"], "write it after `trainbox plan`"),
+        (["train", "jobs/demo.yaml", "jobs/dpo.yaml"], "`jobs/dpo.yaml` is one argument too many"),
         (["show", "no-such-run"], "run-not-found"),
     ],
 )
@@ -47,6 +52,72 @@ def test_wrong_arguments_are_refused_in_our_shape(
     text = capsys.readouterr().err
     assert code == 2
     assert expected in text and "fix:" in text and "Traceback" not in text
+
+
+@pytest.mark.parametrize("arguments", [["show"], ["logs"], ["stop"], ["resume"], ["sync"]])
+def test_a_newcomer_without_runs_is_told_how_to_start_one(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No run yet is no mystery about a run called `latest`."""
+    monkeypatch.setenv("TRAINBOX_RUNS", str(tmp_path))
+    assert main(arguments) == 2
+    text = capsys.readouterr().err
+    assert "there is no run yet" in text and "trainbox train jobs/demo.yaml" in text
+
+
+@pytest.mark.parametrize("below", ["", "below"])
+@pytest.mark.parametrize(
+    "arguments", [["runs"], ["show"], ["up"], ["sync", "--all"], ["train", "jobs/none.yaml"]]
+)
+def test_a_folder_of_runs_that_is_a_file_is_refused_first(
+    arguments: list[str],
+    below: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before any work is done for a run, and not as if there were no runs."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TRAINBOX_RUNS", str(tmp_path / "file" / below))
+    assert main(arguments) == 2
+    text = capsys.readouterr().err
+    assert "error[runs-folder]" in text and "TRAINBOX_RUNS" in text
+
+
+def test_options_of_env_check_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """`trainbox check` takes what `env-check` takes, as it stands."""
+    with pytest.raises(SystemExit):
+        main(["check", "--no-such-option"])
+    assert "env-check" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, "disk-full"), (errno.EACCES, "disk-no-access"), (errno.ENOENT, None)],
+)
+def test_what_a_disk_refuses_is_a_fault(number: int, expected: str | None) -> None:
+    """A full disk is the user's to mend; a file that our code missed is a bug with a traceback."""
+    fault = disk_fault(OSError(number, "words", "runs/x/plan.json"))
+    assert (fault.id if fault else None) == expected
+
+
+def test_a_working_directory_that_is_gone_is_named(tmp_path: Path) -> None:
+    """Another terminal removed the clone: no traceback."""
+    code = (
+        "import os, sys; os.mkdir(sys.argv[1]); os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]); "
+        "from runner.cli import main; sys.exit(main(['runs']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "gone")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "error[cli-no-folder]" in done.stderr) == (2, True)
 
 
 def test_errors_are_json_where_a_script_asks(
