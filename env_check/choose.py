@@ -97,8 +97,8 @@ def why_not(variant: Variant, facts: Facts) -> str:
     for capability in capabilities(facts):
         fit = build.fit(capability)
         if fit in ("too-old", "too-new"):
-            word = "no longer" if fit == "too-old" else "not yet"
-            return f"its torch has {word} code for compute capability {capability}"
+            word = "no longer has" if fit == "too-old" else "does not have"
+            return f"its torch {word} code for compute capability {capability}"
         if fit == "jit" and not support.driver_jits(version, variant.cuda, platform(facts)):
             return f"compute capability {capability} needs a driver of CUDA {variant.cuda}"
         first = support.first_driver_branch(capability)

@@ -283,18 +283,27 @@ class StepResult:
 class Requirements:
     """What a job wants of the machine, as `trainbox check --job` hands it over."""
 
+    schema_version: int = SCHEMA_VERSION
     model: str = ""
+    """Hub id, or the name to show where it is not from the hub."""
     needs_download: bool = False
+    """The cache does not hold it."""
     needs_token: bool = False
+    """Known to be gated or private."""
     dtype: str = ""
-    quantization: str = ""
+    """float32, float16, bfloat16."""
     num_gpus: int = 0
+    """0 = the job runs on a CPU."""
     device_memory_bytes: int = 0
+    """Predicted peak on one GPU."""
     host_memory_bytes: int = 0
     disk_bytes: int = 0
+    """Download, checkpoints and adapter together."""
     shm_bytes: int = 0
     num_workers: int = 0
+    """Processes that read data."""
     tracking_uri: str = ""
+    """Where MLflow should answer; empty = as the environment says."""
 
 
 @dataclass(frozen=True)
@@ -331,19 +340,24 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def from_json(data: Any) -> Facts:
-    """Return the facts in a decoded JSON document.
+def versioned(data: Any, kind: type[T]) -> T:
+    """Return a decoded JSON document of this schema version as a dataclass.
 
     Raises:
         FactsError: another schema version, an unknown key or a value of the wrong type.
     """
     if not isinstance(data, dict):
-        raise FactsError("facts are a JSON object")
+        raise FactsError(f"the document is a JSON object, not {_kind(data)}")
     if data.get("schema_version") != SCHEMA_VERSION:
         seen = data.get("schema_version")
         raise FactsError(f"schema_version is {seen!r}; this env-check reads {SCHEMA_VERSION}")
-    facts: Facts = decode(data, Facts, "facts")
-    return facts
+    result: T = decode(data, kind, kind.__name__.lower())
+    return result
+
+
+def from_json(data: Any) -> Facts:
+    """Return the facts in a decoded JSON document; see `versioned` for what it raises."""
+    return versioned(data, Facts)
 
 
 def decode(data: Any, kind: Any, where: str) -> Any:

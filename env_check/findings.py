@@ -32,6 +32,7 @@ class Layer(enum.IntEnum):
     STORAGE = 10
     NETWORK = 11
     JOB = 12
+    TRIED = 13
 
     @property
     def label(self) -> str:

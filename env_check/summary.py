@@ -19,6 +19,7 @@ def lines(facts: Facts) -> tuple[tuple[str, str], ...]:
         ("torch", _torch(facts)),
         ("memory", _memory(facts)),
         ("disk", _disk(facts)),
+        *((("tried", _tried(facts)),) if facts.deep else ()),
     )
 
 
@@ -52,7 +53,7 @@ def _driver(facts: Facts) -> str:
     if not has_gpu(facts):
         return "none needed"
     version = driver(facts) or "not loaded"
-    cuda = known(facts.gpu.cuda_version, None)
+    cuda = known(facts.gpu.cuda_version, None) if driver(facts) else None
     kind = {True: ", open module", False: ", proprietary module"}
     words = kind.get(facts.gpu.module_is_open, "") if facts.gpu.module_is_open is not None else ""
     return f"{version}{f' (CUDA {cuda})' if cuda else ''}{words}" + (
@@ -115,6 +116,10 @@ def _disk(facts: Facts) -> str:
         return f"{next(iter(places))} free"
     words = [f"{free} free for {', '.join(names)}" for free, names in places.items()]
     return "; ".join(words) or "not read"
+
+
+def _tried(facts: Facts) -> str:
+    return ", ".join(f"{each.name} {each.status}" for each in facts.deep)
 
 
 def verdict(facts: Facts, findings: tuple[Finding, ...], choice: Choice) -> str:

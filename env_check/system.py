@@ -10,9 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import Any, Optional, Protocol
 
 READ_LIMIT_BYTES = 1 << 20  # no file a probe reads is longer; a wrong one must not fill memory
 
@@ -77,6 +78,19 @@ class Interpreter:
     has_ensurepip: bool
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a web server said."""
+
+    status: Optional[int]
+    """None where nobody answered."""
+    problem: str = ""
+    """Why not: refused, no such host, certificate not trusted, no answer within 5 s."""
+    date: str = ""
+    received: float = 0.0
+    """This machine's clock when the answer came, seconds since 1970."""
+
+
 class System(Protocol):
     """A machine as probes see it. No method raises; absent is None, forbidden is None too."""
 
@@ -98,6 +112,7 @@ class System(Protocol):
     def limit(self, name: str) -> Optional[int]: ...
     def user_id(self) -> int: ...
     def home(self) -> str: ...
+    def get(self, url: str, *, token: str = "", timeout_seconds: float = 5.0) -> Answer: ...
 
 
 class LocalSystem:
@@ -226,6 +241,26 @@ class LocalSystem:
     def home(self) -> str:
         return os.path.expanduser("~")
 
+    def get(self, url: str, *, token: str = "", timeout_seconds: float = 5.0) -> Answer:
+        import urllib.error  # with ssl and http 30 ms that a plain check does not need
+        import urllib.request
+
+        headers = {"User-Agent": "env-check", "Range": "bytes=0-0"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            request = urllib.request.Request(url, headers=headers)
+            opener = urllib.request.build_opener(_no_redirect())
+            with opener.open(request, timeout=timeout_seconds) as response:
+                date = response.headers.get("Date", "")
+                return Answer(response.status, date=date, received=time.time())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, date=error.headers.get("Date", ""), received=time.time())
+        except (OSError, ValueError) as error:
+            return Answer(None, problem=_network_problem(error, timeout_seconds))
+        except Exception as error:  # http.client has a tree of its own for half answers
+            return Answer(None, problem=f"no HTTP: {type(error).__name__}")
+
 
 def normalised(name: str) -> str:
     """Return the one spelling of a distribution name (PEP 503)."""
@@ -262,6 +297,34 @@ def _headers(path: str) -> list[tuple[str, str]]:
     except OSError:
         pass  # a half-removed package: as good as absent
     return found
+
+
+def _no_redirect() -> Any:
+    """Return a handler that follows nothing: urllib would send the token along to another host."""
+    import urllib.request
+
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+            return None
+
+    return NoRedirect()
+
+
+def _network_problem(error: Exception, timeout_seconds: float) -> str:
+    """Return in words why nobody answered."""
+    import socket
+    import ssl
+
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return "certificate not trusted"
+    if isinstance(reason, socket.gaierror):
+        return "no such host"
+    if isinstance(reason, ConnectionRefusedError):
+        return "refused"
+    if isinstance(reason, (socket.timeout, TimeoutError)):
+        return f"no answer within {timeout_seconds:g} s"
+    return str(getattr(reason, "strerror", "") or type(reason).__name__).lower()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

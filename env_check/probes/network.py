@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from typing import Optional
 
-from env_check.facts import Network
+from env_check.facts import Known, Network, Requirements, Unknown
 from env_check.privacy import public_url
-from env_check.system import System
+from env_check.system import Answer, System
 
 HUB = "https://huggingface.co"
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -42,3 +45,70 @@ def token_source(system: System) -> str:
     home = system.variable("HF_HOME") or f"{system.home()}/.cache/huggingface"
     path = system.variable("HF_TOKEN_PATH") or f"{home}/token"
     return "token file" if (system.read(path) or "").strip() else ""
+
+
+def ask(system: System, network: Network, requirements: Optional[Requirements]) -> Network:
+    """Return the settings with the answers of hub, token, model and tracking server."""
+    token = token_value(system)
+    if requirements and requirements.tracking_uri:
+        network = replace(network, tracking_uri=public_url(requirements.tracking_uri))
+    if network.tracking_uri.startswith("http"):
+        answer = system.get(f"{network.tracking_uri.rstrip('/')}/health")
+        network = replace(network, tracking_answer=_in_words(answer))
+    if network.is_offline:
+        return network
+    who = system.get(f"{network.hub}/api/whoami-v2", token=token)
+    network = replace(
+        network,
+        hub_answer="ok" if who.status in (200, 401, 403) else _in_words(who),
+        token_answer=_token_answer(who, token),
+        clock_skew_seconds=_skew(who),
+    )
+    is_hub_id = bool(requirements and re.fullmatch(r"[\w.-]+/[\w.-]+", requirements.model))
+    if requirements and is_hub_id and requirements.needs_download and network.hub_answer == "ok":
+        page = f"{network.hub}/{requirements.model}/resolve/main/config.json"
+        # A refused token would hide what the model says to everybody.
+        usable = token if network.token_answer == "ok" else ""
+        network = replace(network, model_answer=_model_answer(system.get(page, token=usable)))
+    return network
+
+
+def token_value(system: System) -> str:
+    """Return the token itself; it goes into one request header and nowhere else."""
+    source = token_source(system)
+    if source != "token file":
+        return (system.variable(source) or "").strip() if source else ""
+    home = system.variable("HF_HOME") or f"{system.home()}/.cache/huggingface"
+    return (system.read(system.variable("HF_TOKEN_PATH") or f"{home}/token") or "").strip()
+
+
+def _in_words(answer: Answer) -> str:
+    if answer.status is None:
+        return answer.problem
+    return "ok" if answer.status < 400 else f"HTTP {answer.status}"
+
+
+def _token_answer(who: Answer, token: str) -> Known[str]:
+    if not token:
+        return Unknown("not asked")
+    if who.status == 200:
+        return "ok"
+    return "refused" if who.status == 401 else Unknown(_in_words(who))
+
+
+def _model_answer(answer: Answer) -> Known[str]:
+    if answer.status in (401, 403):
+        return "gated"
+    if answer.status == 404:
+        return "not found"
+    return "ok" if answer.status and answer.status < 400 else Unknown(_in_words(answer))
+
+
+def _skew(answer: Answer) -> Known[float]:
+    """Return this machine's clock minus the server's, in seconds."""
+    if not answer.date:
+        return Unknown("the server sent no date")
+    try:
+        return round(answer.received - parsedate_to_datetime(answer.date).timestamp(), 1)
+    except (TypeError, ValueError):
+        return Unknown("the server's date is not readable")

@@ -17,6 +17,17 @@ def _digits(cuda: str) -> str:
     return support.tag_of_cuda(cuda)[2:]
 
 
+def _releases(bnb: str, cuda: str, capability: str) -> list[str]:
+    """Return other releases whose library for this CUDA has code for the card, newest first."""
+    found = []
+    for release in support.bnb_releases_with(cuda, capability):
+        library = support.bnb_library(release, cuda)
+        if release != bnb and library is not None:
+            if support.gpu_fit(capability, library.architectures) == "fits":
+                found.append(release)
+    return found
+
+
 @rule("BNB701", Layer.COMPANIONS, source=WHEELS, cause_id="bnb_missing_cuda_lib")
 def no_library(facts: Facts) -> Optional[Verdict]:
     """The installed bitsandbytes has no library for the CUDA version of torch."""
@@ -42,7 +53,13 @@ def no_library(facts: Facts) -> Optional[Verdict]:
     )
 
 
-@rule("BNB702", Layer.COMPANIONS, source=WHEELS, cause_id="bnb_missing_cuda_lib")
+@rule(
+    "BNB702",
+    Layer.COMPANIONS,
+    source=WHEELS,
+    cause_id="bnb_missing_cuda_lib",
+    explained_by=(Layer.TORCH,),
+)
 def no_code(facts: Facts) -> Optional[Verdict]:
     """The library that bitsandbytes would load has no code for the card."""
     bnb, cuda = facts.python.packages.get("bitsandbytes"), torch_cuda(facts)
@@ -53,11 +70,11 @@ def no_code(facts: Facts) -> Optional[Verdict]:
         fit = support.gpu_fit(capability, library.architectures, library.ptx)
         if fit in ("fits", "jit"):
             continue
-        releases = [each for each in support.bnb_releases_with(cuda, capability) if each != bnb]
+        releases = _releases(bnb, cuda, capability)
         remedy = (
             f"pip install bitsandbytes=={releases[0]}"
             if releases
-            else "no release has both: use method lora (no 4-bit) on this card"
+            else "no release has both: take a torch of another CUDA, or method lora (no 4-bit)"
         )
         return fault(
             f"bitsandbytes {bnb} has no code for this card",

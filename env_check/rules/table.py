@@ -5,6 +5,7 @@ from __future__ import annotations
 from env_check.rules import (
     bnb,
     container,
+    deep,
     driver,
     extensions,
     gpu,
@@ -44,6 +45,7 @@ MODULES = (
     storage,
     network,
     job,
+    deep,
 )
 
 RULES: tuple[Rule, ...] = tuple(

@@ -29,7 +29,7 @@ BUILD_FITS = "`env-check` reports no TORCH finding"
 def fitting_build(facts: Facts) -> tuple[str, ...]:
     """Return how to get a torch build that passes the rules on this card and driver."""
     variant = choose(facts).variant
-    setup = "make setup   (brings the torch that fits)" if variant == "cu130" else ""
+    setup = "TRAINBOX_LOCK=cu130 make setup" if variant == "cu130" else ""
     builds = [
         build
         for capability in capabilities(facts)
@@ -43,8 +43,9 @@ def fitting_build(facts: Facts) -> tuple[str, ...]:
     best = builds[0]
     page = "https://pytorch.org/get-started/previous-versions/"
     install = f"install torch {best.torch} built for CUDA {best.cuda} ({page})"
-    image = f"or train in the image: make image VARIANT={variant}" if variant else ""
-    return tuple(line for line in (setup, install, image) if line)
+    image = f"train in the image: make image VARIANT={variant}" if variant else ""
+    first = (image, install) if not setup else (setup, install, image)
+    return tuple(line for line in first if line)
 
 
 def _engine_serves(facts: Facts) -> bool:
@@ -70,9 +71,7 @@ def cpu_build(facts: Facts) -> Optional[Verdict]:
         evidence=(seen, f"GPU: {card_names(facts)}"),
         why="torch.cuda.is_available() is False whatever the driver; 4-bit training needs the GPU"
         + (" (training in the image is not affected)" if verdict is warning else ""),
-        fix=("TRAINBOX_LOCK=cu130 make setup", *fitting_build(facts))
-        if choose(facts).variant == "cu130"
-        else fitting_build(facts),
+        fix=fitting_build(facts),
         verify='`python -c "import torch; print(torch.version.cuda)"` prints a version',
     )
 

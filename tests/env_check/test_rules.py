@@ -10,7 +10,7 @@ import pytest
 
 from env_check.choose import choose
 from env_check.collect import collect
-from env_check.facts import Facts, Requirements, decode, from_json, to_json
+from env_check.facts import Facts, Requirements, StepResult, decode, from_json, to_json
 from env_check.findings import exit_code
 from env_check.judge import judge
 from env_check.render import as_json, markdown, text
@@ -28,7 +28,8 @@ def facts_of(host: dict[str, Any]) -> Facts:
     if "requirements" in host:
         wants = decode(host["requirements"], Requirements, "requirements")
         facts = replace(facts, requirements=wants)
-    return facts
+    deep = decode(host.get("deep", []), tuple[StepResult, ...], "deep")
+    return replace(facts, deep=deep)
 
 
 @pytest.mark.parametrize("name", HOSTS)

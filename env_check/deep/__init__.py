@@ -1,0 +1,1 @@
+"""`--deep`: try the stack in child processes, each step with its own verdict."""
