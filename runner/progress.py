@@ -60,7 +60,7 @@ class Progress:
             last = event["step"] >= self.num_steps
             self._live(step_line(event, self.num_steps, self._seconds), force=last)
         elif kind == "phase":
-            self._live(PHASES.get(event["name"], event["name"]), force=True)
+            self._live(PHASES.get(event["name"], str(event["name"])), force=True)
         elif kind in ("eval", "checkpoint", "resume", "warning"):
             self.say(event_line(event))
 

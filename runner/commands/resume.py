@@ -12,7 +12,7 @@ from runner.execute import execute
 from runner.plan import Plan, read_plan
 from runner.record.find import LATEST, find_run
 from runner.record.layout import RunDir, runs_root
-from runner.record.state import read_state
+from runner.record.state import damaged, read_state
 from runner.resolve import bring_model, plan_of, resolve
 
 EXAMPLES = """\
@@ -39,10 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     run_dir = find_run(runs_root(), args.run_name)
-    if read_state(run_dir).status == "finished":
+    status = read_state(run_dir).status
+    if status == "finished":
         say(f"{run_dir.run_id} is finished; there is nothing to go on with")
         return EXIT_DONE
-    before = read_plan(run_dir.plan)
+    if status == "damaged":
+        raise damaged(run_dir, run_dir.journal)
+    try:
+        before = read_plan(run_dir.plan)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(run_dir, run_dir.plan) from error
     resolved = resolve(run_dir.job, before.overrides, offline=args.offline, say=say)
     model = bring_model(resolved, offline=args.offline, say=say)
     now = plan_of(resolved, model, run_dir.run_id)

@@ -17,7 +17,8 @@ examples:
   trainbox runs --json       the same for a script
 
 states: running · finished · failed · stopped (by you) · preempted (from outside) ·
-        limit (of the job) · interrupted (its supervisor died); all but the first two can be resumed
+        limit (of the job) · interrupted (its supervisor died): all but the first two can be
+        resumed · damaged (its journal cannot be read)
 """
 
 

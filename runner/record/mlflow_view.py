@@ -32,6 +32,7 @@ STATUS = {
     "preempted": "KILLED",
     "limit": "KILLED",
     "interrupted": "KILLED",
+    "damaged": "FAILED",  # its journal cannot be read
 }
 GROUP = {"step": "train", "eval": "eval", "checkpoint": "checkpoint", "system": "system"}
 NOT_A_METRIC = {"event", "time", "attempt", "step", "sample"}

@@ -6,14 +6,15 @@ import fcntl
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from runner.errors import PlanError
 from runner.record.journal import Event, read_events
 from runner.record.layout import RunDir
 from runner.record.root import unusable
 
-# `running` and `interrupted` are not in the journal: they follow from the lock.
+# `running`, `interrupted` and `damaged` are not in the journal.
 RESUMABLE = {"interrupted", "failed", "stopped", "preempted", "limit"}
 
 
@@ -22,7 +23,7 @@ class RunState:
     """A run as `trainbox runs` and `trainbox show` tell it."""
 
     run_id: str
-    status: str  # running | finished | failed | stopped | preempted | limit | interrupted
+    status: str  # running | finished | failed | stopped | preempted | limit | interrupted | damaged
     reason: str | None
     exit_code: int | None
     attempts: int
@@ -39,8 +40,25 @@ class RunState:
 
 
 def read_state(run: RunDir) -> RunState:
-    """Read the state of a run."""
-    return state_from_events(run.run_id, read_events(run.journal), is_locked(run))
+    """Read the state of a run; one whose journal makes no sense is `damaged`, not an exception."""
+    is_running = is_locked(run)
+    try:
+        return state_from_events(run.run_id, read_events(run.journal), is_running)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        state = state_from_events(run.run_id, [], is_running)
+        reason = f"{run.journal.name} cannot be read ({type(error).__name__})"
+        return replace(state, status="running" if is_running else "damaged", reason=reason)
+
+
+def damaged(run: RunDir, file: Path) -> PlanError:
+    """Return the error for a run one of whose files is not what was written."""
+    return PlanError(
+        id="run-damaged",
+        what=f"{file.name} of {run.run_id} cannot be read",
+        where=str(file),
+        why="the run cannot go on without it; its checkpoints and adapter are still there",
+        fix="restore the file from a backup, or start the job again as a new run",
+    )
 
 
 def state_from_events(run_id: str, events: list[Event], locked: bool) -> RunState:

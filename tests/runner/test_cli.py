@@ -134,3 +134,18 @@ def test_a_closed_pipe_is_no_error() -> None:
     code = f"{sys.executable} -m runner schema | head -1"
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["plan.json", "journal.jsonl"])
+def test_a_damaged_run_is_not_resumed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file that cannot be read is named; nothing is started."""
+    (tmp_path / "demo-1").mkdir()
+    (tmp_path / "demo-1" / "plan.json").write_text("{}")
+    (tmp_path / "demo-1" / name).write_text("{\n")
+    monkeypatch.setenv("TRAINBOX_RUNS", str(tmp_path))
+    assert main(["runs"]) == 0
+    assert main(["resume"]) == 2
+    text = capsys.readouterr().err
+    assert "error[run-damaged]" in text and f"demo-1/{name}" in text

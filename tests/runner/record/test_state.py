@@ -81,3 +81,20 @@ def test_a_held_lock_makes_a_run_running(tmp_path: Path) -> None:
     assert read_state(run).status == "running"
     lock.close()
     assert read_state(run).status == "interrupted"
+
+
+@pytest.mark.parametrize("line", ["not json", "[]", '{"event": "start"}', '{"no": "event"}'])
+def test_a_journal_that_makes_no_sense_is_a_state(tmp_path: Path, line: str) -> None:
+    """One damaged run does not hide the others, and says what is wrong with it."""
+    run = make_run(tmp_path, "demo-1-aa")
+    run.journal.write_text(line + "\n")
+    state = read_state(run)
+    assert (state.status, "journal.jsonl" in (state.reason or "")) == ("damaged", True)
+
+
+def test_runs_of_others_are_left_out(tmp_path: Path) -> None:
+    """A folder that is no run, or whose plan may not be read, is not listed."""
+    make_run(tmp_path, "demo-1-aa")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "file").write_text("")
+    assert [run.run_id for run in list_runs(tmp_path)] == ["demo-1-aa"]
