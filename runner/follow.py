@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from runner import tracking_server
+from runner.errors import BackendError
 from runner.record.delivery import Delivery, Target, last_event, only_sender
 from runner.record.journal import read_from
 from runner.record.layout import RunDir
@@ -54,17 +55,18 @@ class Follow:
     def __init__(self, run: RunDir, job_target: dict[str, str]) -> None:
         self._run = run
         self._job_target = job_target
-        self._system = SystemRecord(run)
         self._delivery = Delivery(run, self._target)
         self._delivery.note(started_server=False, expects_seconds=0)
-        self._may_start_server = True
+        self._system: SystemRecord | None = None
+        self._start_failure: BackendError | None = None
+        self._has_met_server = False
 
     def follow(self) -> None:
         """Send what is new every two seconds, more seldom while that fails, until the end."""
         backoff = SEND_EVERY_SECONDS
         next_try = 0.0
         while not is_closed(sys.stdin.fileno(), SEND_EVERY_SECONDS) or is_training_alone(self._run):
-            self._system.sample_if_due()
+            self._delivery.guarded("sample the machine", self._sample)
             if time.monotonic() < next_try:
                 continue
             is_delivered = self._delivery.deliver()
@@ -73,12 +75,17 @@ class Follow:
 
     def close(self) -> None:
         """Send the rest and the final status; ask a failing server again for three seconds."""
-        self._system.close()
+        if self._system is not None:
+            self._system.close()
         deadline = time.monotonic() + CLOSE_TRIES_SECONDS
         while not self._delivery.close(read_state(self._run).status):
             if time.monotonic() > deadline:
                 return
             time.sleep(0.5)
+
+    def _sample(self) -> None:
+        self._system = self._system or SystemRecord(self._run)
+        self._system.sample_if_due()
 
     def _target(self) -> Target:
         uri, store = self._address()
@@ -86,22 +93,30 @@ class Follow:
         return Target(uri=uri, experiment=experiment, artifacts=artifacts, store=store)
 
     def _address(self) -> tuple[str, str]:
-        """Return the server's address; start the local one once, if the job leaves it to us.
-
-        Only once: whoever ends it with `trainbox down` during a run wants it ended.
-        """
+        """Return address and store; start the local server if the job leaves it to us."""
         if explicit := tracking_server.explicit_uri(self._job_target["uri"]):
             return explicit, explicit
         root = self._run.path.parent
         server = tracking_server.status(root)
-        if server is None and self._may_start_server:
-            self._may_start_server = False
-            self._delivery.note(expects_seconds=tracking_server.START_SECONDS)
-            server = tracking_server.up(root)
-            self._delivery.note(started_server=True, expects_seconds=0)
         if server is None:
-            raise ConnectionError("the local MLflow server is not running (trainbox up)")
+            server = self._start_server(root)
+        self._has_met_server = True
         return server.url, tracking_server.LOCAL_STORE
+
+    def _start_server(self, root: Path) -> tracking_server.Server:
+        if self._start_failure is not None:
+            raise self._start_failure
+        has_crashed = tracking_server.place(root).record.exists()
+        if self._has_met_server and not has_crashed:  # `trainbox down` during a run is meant
+            raise ConnectionError("the local MLflow server was ended (start it: trainbox up)")
+        self._delivery.note(expects_seconds=tracking_server.START_SECONDS)
+        try:
+            server = tracking_server.up(root)
+        except BackendError as error:
+            self._start_failure = error
+            raise
+        self._delivery.note(started_server=True, expects_seconds=0)
+        return server
 
 
 def wait_for_first_step(run: RunDir, offset: int) -> None:

@@ -29,7 +29,7 @@ from runner.record.layout import SCHEMA_VERSION
 HOST = "127.0.0.1"
 FIRST_PORT = 5000
 NUM_PORTS = 100
-START_SECONDS = 90  # 7 s on two free cores; minutes where training has them
+START_SECONDS = 60  # 7 s on two free cores; longer where training has them
 STOP_SECONDS = 10
 HEALTH_SECONDS = 2
 LOCAL_STORE = "local"  # one store, whatever port its server got

@@ -72,8 +72,11 @@ def chosen_runs(args: argparse.Namespace) -> list[RunDir]:
 
 def sync_run(run_dir: RunDir, uri: str | None, *, again: bool) -> SyncReport:
     """Send one run to the given server, to the one its job names, or to the local one."""
-    plan: dict[str, Any] = json.loads(run_dir.plan.read_text(encoding="utf-8"))
-    job_uri = uri or plan["job"]["tracking"]["mlflow"]["uri"]
+    try:
+        plan: dict[str, Any] = json.loads(run_dir.plan.read_text(encoding="utf-8"))
+        job_uri = uri or plan["job"]["tracking"]["mlflow"]["uri"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return unreadable(run_dir)  # one damaged run must not keep the others from being sent
     address = tracking_server.explicit_uri(job_uri)
     if address is None:
         if tracking_server.status(runs_root()) is None:
@@ -83,10 +86,23 @@ def sync_run(run_dir: RunDir, uri: str | None, *, again: bool) -> SyncReport:
     return sync(run_dir, target_of(plan, address, address), again=again)
 
 
+def unreadable(run_dir: RunDir) -> SyncReport:
+    return SyncReport(
+        run_id=run_dir.run_id,
+        status="behind",
+        url=None,
+        num_points=0,
+        mlflow_status=None,
+        error="its plan.json cannot be read",
+    )
+
+
 def render(report: SyncReport) -> str:
     """Return one line for one run."""
     if report.status == "busy":
         return f"{report.run_id}  is being sent by another process"
+    if report.status == "never started":
+        return f"{report.run_id}  never started, nothing to send"
     if report.status == "behind":
         return f"{report.run_id}  still behind: {report.error}"
     return f"{report.run_id}  {report.num_points} points sent, {report.mlflow_status}  {report.url}"

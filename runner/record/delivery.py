@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from runner.errors import TrainboxError
 from runner.record import mlflow_view as view
 from runner.record.journal import Event, read_from
 from runner.record.layout import SCHEMA_VERSION, RunDir
@@ -78,6 +79,7 @@ class Delivery:
     def __init__(self, run: RunDir, target: Callable[[], Target]) -> None:
         self.run_dir = run
         self.state = read_tracking(run)
+        self.num_sent = 0  # points, by this object
         self._target = target
         self._artifacts = "none"
         self._mlflow: MlflowRun | None = None
@@ -85,10 +87,10 @@ class Delivery:
 
     def deliver(self) -> bool:
         """Send what is new; return whether the server has everything the journal holds now."""
-        if not self._guarded("connect", self._connect):
+        if not self.guarded("connect", self._connect):
             return False
-        described = self._is_described or self._guarded("describe the run", self._describe)
-        if not self._guarded("send metrics", self._send_journal):
+        described = self._is_described or self.guarded("describe the run", self._describe)
+        if not self.guarded("send metrics", self._send_journal):
             self._mlflow = None  # look again for the server, which may come back elsewhere
             return False
         return described
@@ -103,8 +105,8 @@ class Delivery:
         # a server that is gone is not asked three times, but a refused param hides no status
         is_closed = (
             self._mlflow is not None
-            and self._guarded("set the status", lambda: self._set_status(status))
-            and self._guarded("upload artifacts", self._upload_results)
+            and self.guarded("set the status", lambda: self._set_status(status))
+            and self.guarded("upload artifacts", self._upload_results)
         )
         self._save(is_complete=is_delivered and is_closed, expects_seconds=0)
         return self.state.is_complete
@@ -117,9 +119,19 @@ class Delivery:
         """Put facts about the sending itself into tracking.json."""
         self._save(**changes)
 
+    def guarded(self, doing: str, action: Callable[[], None]) -> bool:
+        """Do something; return whether it went well, and record what went wrong."""
+        try:
+            action()
+        except Exception as error:  # the tracker is a rim that must survive anything
+            self.note_error(doing, error)
+            return False
+        return True
+
     def note_error(self, doing: str, error: BaseException) -> None:
         """Record an error that was survived."""
-        text = view.without_home(view.without_credentials(f"{type(error).__name__}: {error}"))
+        what = error.what if isinstance(error, TrainboxError) else str(error)
+        text = view.without_home(view.without_credentials(f"{type(error).__name__}: {what}"))
         self._save(
             num_errors=self.state.num_errors + 1,
             last_error={
@@ -129,14 +141,6 @@ class Delivery:
                 "at": _innermost(error),
             },
         )
-
-    def _guarded(self, doing: str, action: Callable[[], None]) -> bool:
-        try:
-            action()
-        except Exception as error:  # the tracker is a rim that must survive anything
-            self.note_error(doing, error)
-            return False
-        return True
 
     def _connect(self) -> None:
         if self._mlflow is not None:
@@ -200,6 +204,7 @@ class Delivery:
             self._set_status("running")
         points = view.points_of(events)
         self._connected.log(points, view.attempt_tags(events))
+        self.num_sent += len(points)
         self._save(**{offset_name: next_offset}, num_points=self.state.num_points + len(points))
         return True
 

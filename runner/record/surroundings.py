@@ -25,7 +25,7 @@ from runner.machine import Machine, read_machine
 
 COMMAND_SECONDS = 5.0
 SOURCE_ROOT = Path(runner.__file__).parent.parent
-LOCK_STAMP = "trainbox-lock.json"  # in the virtual environment, written by `make setup`
+STAMP = "trainbox.json"  # in the virtual environment, written by `make setup` (bootstrap)
 PACKAGES = (
     "torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets", "tokenizers",
     "safetensors", "numpy", "gguf", "mlflow", "mlflow-skinny",
@@ -90,10 +90,10 @@ def gather_code(source_root: Path = SOURCE_ROOT) -> Facts:
 
 def gather_lock(prefix: Path | None = None, source_root: Path = SOURCE_ROOT) -> Facts:
     """Return the lock that this environment was made from: the stamp of set-up, or what fits."""
-    stamp = (prefix or Path(sys.prefix)) / LOCK_STAMP
     try:
-        raw = json.loads(stamp.read_text(encoding="utf-8"))
-        return {"name": str(raw["name"]), "sha256": str(raw["sha256"]), "found_by": "stamp"}
+        raw = json.loads(((prefix or Path(sys.prefix)) / STAMP).read_text(encoding="utf-8"))
+        name = raw["lock"]
+        return {"name": name, "sha256": raw["digests"][name], "found_by": "stamp"}
     except (OSError, ValueError, KeyError, TypeError):
         pass
     for lock in sorted((source_root / "locks").glob("*.lock")):

@@ -41,6 +41,7 @@ PLAIN_WORDS = {  # what stands in an error of the HTTP client → what it means
     "too many 500 error": "the MLflow server answers with error 500",
     "error code 401": "the MLflow server wants a login (401)",
     "error code 403": "the MLflow server refuses us (403)",
+    "filesystem tracking backend": "MLflow 3 writes no plain folders any more; use sqlite:///…",
 }
 
 
@@ -180,6 +181,8 @@ def sync(run: RunDir, target: Target, *, again: bool = False) -> SyncReport:
     Args:
         again: send everything from the beginning, which adds nothing that is there.
     """
+    if not run.journal.exists():
+        return _report(run, "never started", 0)
     status = read_state(run).status
     with only_sender(run, wait_seconds=2) as is_ours:
         if not is_ours:
@@ -187,13 +190,11 @@ def sync(run: RunDir, target: Target, *, again: bool = False) -> SyncReport:
         delivery = Delivery(run, lambda: target)
         if again:
             delivery.forget()
-        before = delivery.state.num_points
         if status == "running":
             result = "running" if delivery.deliver() else "behind"
         else:
             result = "complete" if delivery.close(status) else "behind"
-        sent = delivery.state.num_points - before
-    return _report(run, result, max(0, sent))
+    return _report(run, result, delivery.num_sent)
 
 
 def _report(run: RunDir, result: str, num_points: int) -> SyncReport:

@@ -154,9 +154,10 @@ def test_the_code_is_a_commit_and_a_dirty_state(tmp_path: Path) -> None:
 def test_the_lock_is_the_one_that_set_up_stamped(tmp_path: Path) -> None:
     """The stamp of `make setup` names the lock; without one and without a match it is unknown."""
     assert "unknown" in gather_lock(tmp_path, tmp_path)
-    stamp = {"name": "cpu", "sha256": "3" * 64}
-    (tmp_path / "trainbox-lock.json").write_text(json.dumps(stamp), encoding="utf-8")
-    assert gather_lock(tmp_path, tmp_path) == {**stamp, "found_by": "stamp"}
+    stamp = {"lock": "cpu", "digests": {"cpu": "3" * 64, "dev": "4" * 64}}
+    (tmp_path / "trainbox.json").write_text(json.dumps(stamp), encoding="utf-8")
+    found = gather_lock(tmp_path, tmp_path)
+    assert found == {"name": "cpu", "sha256": "3" * 64, "found_by": "stamp"}
 
 
 def test_no_secret_of_the_environment_is_recorded(

@@ -229,7 +229,7 @@ def test_a_run_created_but_not_recorded_is_found_again(runs: Path) -> None:
 
 
 def test_a_server_that_dies_and_comes_back_gets_everything_once(runs: Path) -> None:
-    """Killed in the middle and started again: no point is missing, none is double."""
+    """Killed in the middle: no point is missing afterwards, none is double."""
     run, plan = new_run(runs)
     follower = start_follower(run, plan)
     write_steps(run, range(1, 50))
@@ -238,7 +238,7 @@ def test_a_server_that_dies_and_comes_back_gets_everything_once(runs: Path) -> N
     assert server is not None
     os.killpg(server.pid, signal.SIGKILL)
     write_steps(run, range(50, 100))
-    tracking_server.up(runs)
+    tracking_server.up(runs)  # the follower would, too, after a while
     write_steps(run, range(100, 120), end="finished")
     assert follower.finish(30).status == "complete"
     assert stored_points(runs, run) == expected_points(run)
@@ -283,6 +283,22 @@ def test_the_status_is_the_truth(runs: Path, end: str | None, status: str) -> No
     write_steps(run, range(1, 3), end=end)
     assert sync_local(runs, run) == "complete"
     assert [found for _, found in mlflow_runs(runs, run)] == [status]
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:mlflow"
+)  # its use of SQLAlchemy, in process
+def test_another_store_gets_everything_too(runs: Path, tmp_path: Path) -> None:
+    """Sent to a database without a server, the run is there whole, and counted."""
+    run, _ = new_run(runs)
+    write_steps(run, range(1, 4), end="finished")
+    assert sync_local(runs, run) == "complete"
+    plan = json.loads(run.plan.read_text(encoding="utf-8"))
+    address = f"sqlite:///{tmp_path}/other.db"
+    report = sync(run, dataclasses.replace(target_of(plan, address, address), artifacts="none"))
+    assert (report.status, report.num_points) == ("complete", len(expected_points(run)))
+    assert sync_local(runs, run) == "complete"
+    assert stored_points(runs, run) == expected_points(run)
 
 
 def test_a_run_taken_up_again_is_running_and_then_finished(runs: Path) -> None:
