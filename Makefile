@@ -5,10 +5,10 @@ PYTHON = $(shell for p in python3 python3.12 python3.11; do $$p -S -c '' 2>&- &&
 SETUP = @$(or $(PYTHON),$(error no python3 that runs was found; fix: apt-get install python3 python3-venv)) -m bootstrap
 BIN = .venv/bin
 JOB ?= jobs/demo.yaml
-PACKAGES = runner env_check bootstrap tests
+VARIANT ?= cpu
 
 .DEFAULT_GOAL = help
-.PHONY: help setup setup-dev lock lock-check format lint types test check check-env up down plan train clean
+.PHONY: help setup setup-dev lock lock-check format lint types test test-docker check check-env image up down plan train clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -38,10 +38,16 @@ types: setup-dev  ## check types
 test: setup-dev  ## run the tests (TESTS=file or TESTS=pattern for some)
 	@$(BIN)/python -m pytest $(if $(wildcard $(firstword $(subst ::, ,$(TESTS)))),$(TESTS),$(if $(TESTS),-k "$(TESTS)"))
 
+test-docker: setup-dev  ## run the tests that need a Docker engine; builds the image
+	@$(BIN)/python -m pytest -m docker $(if $(TESTS),-k "$(TESTS)")
+
 check: lint types test  ## what CI runs: lint, types, test
 
 check-env: setup  ## say which layer of this machine's stack is broken, and why
 	@$(BIN)/env-check $(ARGS)
+
+image: setup  ## build the image that runs train in: VARIANT=cpu|cu130
+	@$(BIN)/trainbox image build $(VARIANT) $(ARGS)
 
 up: setup  ## start the MLflow server
 	@$(BIN)/trainbox up $(ARGS)
@@ -56,5 +62,5 @@ train: setup  ## run a job: JOB=jobs/demo.yaml ARGS="--set train.max_steps=20"
 	@$(BIN)/trainbox train $(JOB) $(ARGS)
 
 clean:  ## remove .venv and all caches; runs/ stays
-	@rm -rf .venv .venv.lock build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf .venv .venv.old .venv.lock build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

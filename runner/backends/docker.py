@@ -83,6 +83,9 @@ class ContainerProcess:
             self._control.remove_container(self._container, force=True)
         except APIError:  # somebody else did
             pass
+        self._wait.join(timeout=5)
+        self._streams.close()
+        self._control.close()
 
     def _pump_output(self) -> None:
         """Hand standard output on; what came before the log was open goes into the log."""
@@ -98,6 +101,8 @@ class ContainerProcess:
                             log.write(data)
             except OSError:  # the engine or the reader has gone; the run goes on
                 pass
+        # the SDK took this socket out of its pool and closes its file object alone
+        getattr(self._output, "_sock", self._output).close()
 
     def _wait_for_end(self) -> None:
         """Note the exit code; an engine that is away for a while is waited for."""
@@ -137,9 +142,8 @@ class DockerBackend:
     def surroundings(self) -> dict[str, Any]:
         """Return what the manifest says of the image in the place of this host's environment."""
         assert self._tag is not None, "prepare() comes first"
-        client = connect()
-        image = client.inspect_image(self._tag)  # type: ignore[no-untyped-call]
-        client.close()
+        with connect() as client:
+            image = client.inspect_image(self._tag)  # type: ignore[no-untyped-call]
         labels = image["Config"]["Labels"]
         lock = SOURCE_ROOT / "locks" / f"{labels['trainbox.lock']}.lock"
         digests = [name.partition("@")[2] for name in image.get("RepoDigests") or []]
@@ -172,17 +176,15 @@ class DockerBackend:
 
         assert self._tag is not None, "prepare() comes first"
         plan = read_plan(run.plan)
-        client = connect()
         run.log.touch()
-        settings = container_settings(client, self._tag, run, plan, environment)
-        container = _create(client, run, settings)
-        try:
-            return ContainerProcess(container, run)
-        except APIError as error:
-            client.remove_container(container, force=True)
-            raise start_error(str(error.explanation or error), run) from error
-        finally:
-            client.close()
+        with connect() as client:
+            settings = container_settings(client, self._tag, run, plan, environment)
+            container = _create(client, run, settings)
+            try:
+                return ContainerProcess(container, run)
+            except APIError as error:
+                client.remove_container(container, force=True)
+                raise start_error(str(error.explanation or error), run) from error
 
 
 def variant_of(plan: Plan) -> str:
@@ -354,16 +356,12 @@ def _prove_gpu(tag: str, request: DeviceRequest) -> None:
     """
     from docker.errors import APIError
 
-    client = connect()
-    container = client.create_container(
-        tag,
-        command=["true"],
-        host_config=client.create_host_config(device_requests=[request], network_mode="none"),
-    )
-    try:
-        client.start(container)
-    except APIError as error:
-        raise start_error(str(error.explanation or error), RunDir(Path())) from error
-    finally:
-        client.remove_container(container, force=True)
-        client.close()
+    with connect() as client:
+        settings = client.create_host_config(device_requests=[request], network_mode="none")
+        container = client.create_container(tag, command=["true"], host_config=settings)
+        try:
+            client.start(container)
+        except APIError as error:
+            raise start_error(str(error.explanation or error), RunDir(Path())) from error
+        finally:
+            client.remove_container(container, force=True)

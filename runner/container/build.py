@@ -59,8 +59,7 @@ FAILURES = (  # the first that is found decides
         fix="TRAINBOX_CA_BUNDLE=/path/to/your-ca.pem, then the same command again",
     ),
     Failure(
-        pattern=r"(load metadata for|pull access denied|failed to resolve source metadata)"
-        r"[\s\S]*(ERROR|error|denied)[\s\S]*(base|cuda|FROM)",
+        pattern=r" > \[internal\] load metadata for|pull access denied",
         id="image-no-base",
         what="the base image can neither be pulled nor is it here",
         why="the registry does not answer, or does not have it",
@@ -93,14 +92,13 @@ def ensure_image(variant: Variant, *, say: Say, root: Path = SOURCE_ROOT) -> str
     from docker.errors import ImageNotFound
 
     tag = image_tag(variant, root)
-    client = connect()
-    try:
-        client.inspect_image(tag)  # type: ignore[no-untyped-call]
-    except ImageNotFound:
-        build_image(variant, say=say, root=root)
-    finally:
-        client.close()
-    return tag
+    with connect() as client:
+        try:
+            client.inspect_image(tag)  # type: ignore[no-untyped-call]
+            return tag
+        except ImageNotFound:
+            pass
+    return build_image(variant, say=say, root=root)
 
 
 def build_image(variant: Variant, *, say: Say, root: Path = SOURCE_ROOT) -> str:

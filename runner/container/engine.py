@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ENGINE_SECONDS = 60.0  # until a call counts as unanswered
 COMMAND_SECONDS = 20.0
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 # From 23.0 on, `docker build` is a plug-in (buildx); an older client has BuildKit in itself.
 FIRST_WITHOUT_BUILDKIT = 23
 
@@ -39,14 +40,27 @@ def connect(*, timeout_seconds: float | None = ENGINE_SECONDS) -> APIClient:
         if host is None:  # Docker Desktop and rootless engines stand in the current context
             context = ContextAPI.get_current_context()
             host = context.Host if context is not None else None
-        client = docker.APIClient(
+        host = host or DEFAULT_HOST
+        _knock(host)
+        return docker.APIClient(
             base_url=host,
             timeout=timeout_seconds,  # type: ignore[arg-type]  # None is no limit
         )
-        client.ping()
-    except DockerException as error:
-        raise engine_error(str(error), host or "unix:///var/run/docker.sock") from error
-    return client
+    except (DockerException, OSError) as error:
+        raise engine_error(str(error), host or DEFAULT_HOST) from error
+
+
+def _knock(host: str) -> None:
+    """Open the engine's socket and close it: the SDK leaves one open where that fails.
+
+    Raises:
+        OSError: nobody answers, or this user may not ask.
+    """
+    scheme, _, path = host.partition("://")
+    if scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(ENGINE_SECONDS)
+            knocking.connect(path)
 
 
 def engine_error(text: str, host: str) -> BackendError:
@@ -95,11 +109,6 @@ def find_builder() -> list[str]:
         fix="apt-get install docker-ce-cli docker-buildx-plugin (Docker's packages) or docker.io "
         "(the distribution's)",
     )
-
-
-def describe_command(command: list[str]) -> str:
-    """Return a command as a person could type it."""
-    return " ".join(shlex.quote(word) for word in command)
 
 
 def _docker_commands() -> Iterator[str]:

@@ -1,0 +1,319 @@
+"""Training in a real container: rights, files, signals, network, secrets (`make test-docker`).
+
+The model has 0.1 M random parameters; image, engine, command and training code are the real ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.backends.docker import ContainerProcess, DockerBackend
+from runner.container.engine import connect
+from runner.errors import BackendError
+from runner.machine import read_machine
+from runner.plan import Plan, read_plan
+from runner.record.checkpoint import newest_valid
+from runner.record.journal import read_events
+from runner.record.layout import RunDir
+from runner.record.state import list_runs, read_state
+from tests.tiny import tiny_run
+
+pytestmark = pytest.mark.docker
+ROOT = Path(__file__).parents[2]
+STRANGER = 4711  # a uid without a passwd entry
+TOKEN = "hf_" + "PlantedTokenPlantedTokenPlanted02"
+SENTENCE = "the quick heron planted this sentence in row seven"
+START_SECONDS = 180.0
+REACH = """
+import socket, sys
+for host, port in zip(sys.argv[1::2], sys.argv[2::2]):
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+        print("reached", host)
+    except OSError as error:
+        print("not reached", host, error)
+"""
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> DockerBackend:
+    """The backend with its image, built while a token is in the environment."""
+    run = tiny_run(tmp_path_factory.mktemp("plan") / "r", tmp_path_factory.mktemp("empty"))
+    backend = DockerBackend()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        backend.prepare(read_plan(run.plan), say=lambda line: print(line, file=sys.__stderr__))
+    return backend
+
+
+@pytest.fixture
+def launch(
+    backend: DockerBackend, tiny_model: Path, tmp_path: Path
+) -> Iterator[Callable[..., tuple[RunDir, ContainerProcess]]]:
+    """Launch a tiny run in a container; what still runs at the end is removed."""
+    started: list[ContainerProcess] = []
+
+    def launch(**sections: Any) -> tuple[RunDir, ContainerProcess]:
+        run = tiny_run(tmp_path / f"docker-{os.getpid()}-{len(started)}", tiny_model, **sections)
+        environment = {"TRAINBOX_ATTEMPT": "1", "TRAINBOX_SUPERVISOR_PID": str(os.getpid())}
+        started.append(backend.launch(run, environment, -1))
+        return run, started[-1]
+
+    yield launch
+    for process in started:
+        process.kill()
+        wait(process)
+        process.kill()
+        assert process.terminal is not None
+        process.terminal.close()
+
+
+def wait(process: ContainerProcess, seconds: float = START_SECONDS) -> int:
+    """Wait for the end of a container and return its exit code."""
+    return wait_until(process.poll, seconds)
+
+
+def wait_until(question: Callable[[], Any], seconds: float = START_SECONDS) -> Any:
+    """Ask until the answer is not None."""
+    deadline = time.monotonic() + seconds
+    while (answer := question()) is None:
+        assert time.monotonic() < deadline, "no answer in time"
+        time.sleep(0.1)
+    return answer
+
+
+def first_step(run: RunDir) -> Callable[[], object]:
+    """Return a question for `wait_until`: has the run done a step?"""
+    return lambda: next((e for e in read_events(run.journal) if e["event"] == "step"), None)
+
+
+def container_of(run: RunDir) -> str:
+    return f"trainbox-{run.run_id}"
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder of the stranger's own."""
+    home = Path(tempfile.mkdtemp(prefix="trainbox-stranger-"))
+    yield home
+    shutil.rmtree(home)
+
+
+def as_stranger(home: Path, *arguments: str, groups: list[int]) -> subprocess.CompletedProcess[str]:
+    """Run `trainbox` as a user without a name, with a token in the environment.
+
+    The one right the user is given is to read: this Python may lie in root's home.
+    """
+    groups_option = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
+    become = [
+        "setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", groups_option,
+        "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
+    ]  # fmt: skip
+    environment = {
+        name: value for name, value in os.environ.items() if name.startswith("TRAINBOX_BASE")
+    }
+    environment |= {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(home),
+        "TRAINBOX_RUNS": str(home / "runs"),
+        "TRAINBOX_CACHE": str(home / "cache"),
+        "HF_TOKEN": TOKEN,
+    }
+    return subprocess.run(
+        [*become, sys.executable, "-m", "runner", *arguments],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def test_a_user_without_a_name_trains_and_owns_every_file(
+    backend: DockerBackend, tiny_model: Path, home: Path
+) -> None:
+    """`train --backend docker` of an ordinary user ends well, and all files are that user's."""
+    shutil.copytree(tiny_model, home / "model")
+    rows = [
+        {"messages": [{"role": "user", "content": f"question {number}"},
+                      {"role": "assistant", "content": f"answer {number} {SENTENCE}"}]}
+        for number in range(8)
+    ]  # fmt: skip
+    (home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    job = {
+        "version": 1, "name": "stranger", "method": "lora",
+        "model": {"name_or_path": str(home / "model"), "dtype": "float32"},
+        "data": {"train": [{"path": "rows.jsonl"}], "eval": [{"path": "rows.jsonl"}],
+                 "max_length": 256},
+        "train": {"max_steps": 2, "effective_batch_size": 2},
+        "tracking": {"mlflow": {"uri": "none"}},
+    }  # fmt: skip
+    (home / "job.json").write_text(json.dumps(job))
+    for path in [home, *home.rglob("*")]:
+        os.chown(path, STRANGER, STRANGER)
+    socket_group = os.stat("/var/run/docker.sock").st_gid
+    done = as_stranger(
+        home, "train", "job.json", "--backend", "docker", "--offline", groups=[socket_group]
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = list_runs(home / "runs")
+    assert (read_state(run).status, read_state(run).step) == ("finished", 2)
+    assert list(run.adapter.glob("*.safetensors"))
+    assert "answer before" in done.stdout and SENTENCE not in run.log.read_text()
+    files = [path for path in run.path.rglob("*") if path.is_file()]
+    assert {path.lstat().st_uid for path in run.path.rglob("*")} == {STRANGER}
+    for path in files:
+        assert TOKEN.encode() not in path.read_bytes(), path
+        assert SENTENCE.encode() not in path.read_bytes(), path
+    manifest = json.loads(run.manifest.read_text())
+    assert manifest["backend"] == "docker" and manifest["image"]["image_id"].startswith("sha256:")
+    assert manifest["lock"]["found_by"] == "image label"
+
+
+def test_a_user_who_may_not_speak_to_the_engine_is_told_so(
+    backend: DockerBackend, home: Path
+) -> None:
+    """Without the socket's group the error is about permission, not about a missing engine."""
+    os.chown(home, STRANGER, STRANGER)
+    mode = stat.S_IMODE(os.stat("/var/run/docker.sock").st_mode)
+    assert not mode & stat.S_IWOTH, "everybody may use this engine"
+    done = as_stranger(home, "image", "build", "cpu", groups=[])
+    assert done.returncode == 1 and "error[docker-permission]" in done.stderr
+
+
+def test_the_container_has_no_rights_and_sigterm_leaves_a_checkpoint(
+    launch: Callable[..., tuple[RunDir, ContainerProcess]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No network, no capability, nothing writable but the run, no token; SIGTERM: saved, 75."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    run, process = launch(train={"max_steps": 100_000}, checkpoint={"save_steps": 1_000_000})
+    wait_until(first_step(run))
+    client = connect()
+    facts = client.inspect_container(container_of(run))
+    assert TOKEN not in json.dumps(facts)
+    host = facts["HostConfig"]
+    assert host["NetworkMode"] == "none" and host["CapDrop"] == ["ALL"] and host["ReadonlyRootfs"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"] and host["PidsLimit"] and host["Init"]
+    assert host["LogConfig"]["Type"] == "none"
+    assert {m["Destination"] for m in facts["Mounts"] if m["RW"]} == {str(run.path)}
+    status = in_container(client, run, ["cat", "/proc/self/status"])
+    assert "CapEff:\t0000000000000000" in status and "NoNewPrivs:\t1" in status
+    client.close()
+    process.send_signal(signal.SIGTERM)
+    assert wait(process) == 75
+    newest, skipped = newest_valid(run.checkpoints)
+    assert newest is not None and not skipped
+    process.kill()
+    assert container_of(run) not in names_of_containers()
+
+
+def test_nothing_answers_from_inside_a_training_container(
+    launch: Callable[..., tuple[RunDir, ContainerProcess]], backend: DockerBackend
+) -> None:
+    """A service on the host's gateway address is reached from a bridge, not from a run."""
+    run, _ = launch(train={"max_steps": 100_000}, checkpoint={"save_steps": 1_000_000})
+    wait_until(first_step(run))
+    client = connect()
+    bridge = client.inspect_network("bridge")["IPAM"]["Config"][0]  # type: ignore[no-untyped-call]
+    gateway = bridge.get("Gateway") or bridge["Subnet"].rsplit(".", 1)[0] + ".1"
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        threading.Thread(target=accept_all, args=(server,), daemon=True).start()
+        port = str(server.getsockname()[1])
+        command = ["python", "-c", REACH, gateway, port]
+        control = client.create_container(backend.surroundings()["image"]["tag"], ["sleep", "60"])
+        try:
+            client.start(control)
+            assert f"reached {gateway}\n" == execute(client, control["Id"], command)
+        finally:
+            client.remove_container(control, force=True)
+        assert in_container(client, run, command).startswith(f"not reached {gateway}")
+        server.shutdown(socket.SHUT_RDWR)
+    interfaces = in_container(client, run, ["ls", "/sys/class/net"])
+    client.close()
+    assert interfaces.split() == ["lo"]
+
+
+def test_a_run_whose_supervisor_died_goes_on_and_is_not_started_twice(
+    launch: Callable[..., tuple[RunDir, ContainerProcess]], backend: DockerBackend
+) -> None:
+    """The container of a run keeps a second one out; killed from outside it counts as killed."""
+    run, process = launch(train={"max_steps": 100_000})
+    with pytest.raises(BackendError) as caught:
+        backend.launch(run, {"TRAINBOX_ATTEMPT": "2"}, -1)
+    assert caught.value.id == "run-in-use"
+    client = connect()
+    client.kill(container_of(run))
+    client.close()
+    assert wait(process) == -signal.SIGKILL
+
+
+def test_a_gpu_that_the_engine_cannot_give_is_an_error_before_the_run(
+    backend: DockerBackend, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the engine has no NVIDIA runtime, the error names what to install."""
+    if read_machine().gpus:
+        pytest.skip("this machine has a GPU")
+    from runner.backends import docker
+
+    request = docker.gpu_request(_on_cuda(read_plan(tiny_run(tmp_path / "r", tiny_model).plan)))
+    assert request is not None
+    with pytest.raises(BackendError, match="docker-no-gpu"):
+        docker._prove_gpu(backend.surroundings()["image"]["tag"], request)
+
+
+def test_neither_token_nor_settings_are_in_the_image(backend: DockerBackend) -> None:
+    """A token of the builder's environment is not in the image's history or configuration."""
+    client = connect()
+    tag = backend.surroundings()["image"]["tag"]
+    described = json.dumps([client.inspect_image(tag), client.history(tag)])  # type: ignore[no-untyped-call]
+    client.close()
+    assert TOKEN not in described and "hf_" not in described
+    assert json.loads(described)[0]["Config"]["User"] == "trainbox"
+
+
+def accept_all(server: socket.socket) -> None:
+    """Accept connections until the server is shut down."""
+    while True:
+        try:
+            server.accept()[0].close()
+        except OSError:
+            return
+
+
+def in_container(client: Any, run: RunDir, command: list[str]) -> str:
+    return execute(client, container_of(run), command)
+
+
+def execute(client: Any, container: str, command: list[str]) -> str:
+    """Run a command in a running container and return what it prints."""
+    return str(client.exec_start(client.exec_create(container, command)["Id"]).decode())
+
+
+def names_of_containers() -> set[str]:
+    client = connect()
+    found = client.containers(all=True)
+    client.close()
+    return {name.lstrip("/") for container in found for name in container["Names"]}
+
+
+def _on_cuda(plan: Plan) -> Plan:
+    from dataclasses import replace
+
+    return replace(plan, training=replace(plan.training, device="cuda"))
