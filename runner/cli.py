@@ -126,7 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(chosen, COMMANDS, n=1)
         fix = f"write `trainbox {near[0]}`" if near else "see `trainbox --help`"
         return refuse("cli-unknown-command", f"`{chosen}` is not a command of trainbox", fix)
-    return _run(parse(arguments, chosen))
+    try:
+        return _run(parse(arguments, chosen))
+    except BrokenPipeError:  # the reader of a pipe has enough: `trainbox runs | head`
+        return _without_reader(EXIT_DONE)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -138,9 +141,8 @@ def _run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return EXIT_STOPPED
-    except BrokenPipeError:  # the reader of a pipe has enough: `trainbox runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_DONE
+    except BrokenPipeError:
+        raise
     except OSError as error:
         fault = disk_fault(error)
         if fault is None:
@@ -150,10 +152,22 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _report(error: TrainboxError, *, as_json: bool) -> int:
-    if as_json:
-        print(json.dumps({"schema_version": 1, "error": error.to_dict()}, indent=1))
-    print(error.render(), file=sys.stderr)
+    try:
+        if as_json:
+            print(json.dumps({"schema_version": 1, "error": error.to_dict()}, indent=1))
+        print(error.render(), file=sys.stderr)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `trainbox plan JOB 2>&1 | head` still ends with the error's code
+        return _without_reader(error.exit_code)
     return error.exit_code
+
+
+def _without_reader(exit_code: int) -> int:
+    """Let the interpreter end without a word about pipes that nobody reads."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(null, stream.fileno())
+    return exit_code
 
 
 def disk_fault(error: OSError) -> BackendError | None:

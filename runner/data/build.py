@@ -206,6 +206,9 @@ def _fit(sample: Encoded, data: Data) -> Encoded | RowFault | None:
     return cut if is_whole else None
 
 
+TOO_LONG = {"data-too-long", "data-truncated-away"}
+
+
 def _refuse_empty(taken: Sequence[Taken], where: Callable[[str], Where]) -> None:
     """Refuse a source of which no row is left."""
     empty = [
@@ -214,7 +217,9 @@ def _refuse_empty(taken: Sequence[Taken], where: Callable[[str], Where]) -> None
             what=f"no row of `{one.report.path}` can be used ({_reasons(one.report)})",
             where=where(f"{one.source.key}.path"),
             why="there is nothing to train on in it",
-            fix="run `trainbox data JOB` with `data.on_bad_row: error` to see each fault",
+            fix="raise `data.max_length`"
+            if one.report.dropped.keys() and one.report.dropped.keys() <= TOO_LONG
+            else "run `trainbox data JOB` with `data.on_bad_row: error` to see each fault",
         )
         for one in taken
         if not one.samples

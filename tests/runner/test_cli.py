@@ -129,6 +129,15 @@ def test_errors_are_json_where_a_script_asks(
     assert answer["schema_version"] == 1 and answer["error"]
 
 
+def test_a_closed_pipe_keeps_the_code_of_an_error(tmp_path: Path) -> None:
+    """`trainbox plan JOB --json 2>&1 | head -0` ends with 2, as without the pipe."""
+    code = f"{sys.executable} -m runner plan {tmp_path}/none.yaml --json 2>&1 | sleep 0"
+    done = subprocess.run(
+        ["bash", "-c", f"{code}; exit ${{PIPESTATUS[0]}}"], capture_output=True, check=False
+    )
+    assert done.returncode == 2
+
+
 def test_a_closed_pipe_is_no_error() -> None:
     """`trainbox schema | head -1` ends without a traceback."""
     code = f"{sys.executable} -m runner schema | head -1"
