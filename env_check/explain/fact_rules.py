@@ -153,7 +153,14 @@ def _libcuda_so(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return ("triton_no_compiler", 0.75) if triton_asks else None
 
 
+def _cudart_dll(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """TensorFlow tells on every start which GPU libraries it lacks, and goes on without."""
+    return ("cuda_major_mismatch_extension", 0.2) if "tensorflow-goes-on" in found else None
+
+
 def _cudart(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    if "tensorflow-goes-on" in found:
+        return "cuda_major_mismatch_extension", 0.2
     match = found["cudart-missing"][0]
     asked = re.search(r"\.so\.(\d+)", match.line_lowered)
     if any(id.startswith("bnb-") for id in found) or "libbitsandbytes" in match.line_lowered:
@@ -273,6 +280,7 @@ MEANINGS: dict[str, Meaning] = {
     "bnb-library-missing": _bnb_library_missing,
     "libcuda-so-missing": _libcuda_so,
     "cudart-missing": _cudart,
+    "cudart-dll": _cudart_dll,
     "gated-403": _forbidden,
     "gated-plain": _gated,
     "token-password": _password,
@@ -500,7 +508,8 @@ def rule_mig(report: Report, found: Found) -> Iterator[Evidence]:
         "bad-ordinal",
     }
     count = report.device_count
-    alone = count == 0 or (count == 1 and len(mig) > 1)
+    devices = [match for match in mig if re.search(r"device\s+\d+:", match.line_lowered)]
+    alone = count == 0 or (count == 1 and len(devices) > 1)
     if mig and (alone or symptoms & found.keys()):
         yield Evidence("mig_single_instance_visible", 0.95, "", tuple(mig[:3]), "mig")
 
@@ -566,7 +575,9 @@ def rule_docker_run(report: Report, found: Found) -> Iterator[Evidence]:
 def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
     """NCCL chose peer-to-peer, or consumer cards wait, and the job hangs."""
     consumer = any(card.kind == "consumer" for card in report.gpus)
-    waits = found.keys() & {"nccl-watchdog", "p2p-hang"}
+    waits = found.keys() & (
+        {"nccl-watchdog", "p2p-hang"} if "iommu" in found else {"nccl-watchdog"}
+    )
     if waits and "ranks" in found and ("iommu" in found or consumer):
         strength = 0.7 if "iommu" in found else 0.45
         if "preprocessing" not in found:

@@ -47,7 +47,8 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("glibc", "glibc", r"\bglibc[- ](\d\.\d+)"),
     ("machine", "aarch arm", r"\b(aarch64|arm64)\b"),
     ("windows", "windows win users program python comfyui anaconda", r"microsoft windows|\bwin_amd64\b|^(?:\([\w.-]+\) )?(?:ps )?[a-z]:\\|\bwindows (?:10|11|server)\b|[a-z]:\\+(?:users|program|python|comfyui|ai|anaconda\d?)\\"),
-    ("container", "docker dockerenv container kubernetes containerd podman pod root", r"\bdocker\b|/\.dockerenv|\bcontainer\b|\bkubernetes\b|\bcontainerd\b|\bpodman\b|\broot@[0-9a-f]{12}\b|\bpod\b"),
+    ("container", "docker dockerenv container kubernetes containerd podman pod exited", r"\bdocker\b|/\.dockerenv|\bcontainer\b|\bkubernetes\b|\bcontainerd\b|\bpodman\b|\bpod\b|_\d exited with code \d"),
+    ("container", "", r"@[0-9a-f]{12}[:# ]"),  # the prompt in a container: user@id
     ("docker_run", "run", r"\b(?:docker|podman)(?: container)? run\b([^\n]{0,400})"),
     ("sm_list", "supports capabilities", r"supports cuda capabilities ([sm_\d acompute]+)"),
     ("capability", "capability detected", r"(?:cuda capability sm_|cuda capability |compute capability(?: \(cc\))?:? |capability among gpus detected: )(\d+\.?\d?)\b"),

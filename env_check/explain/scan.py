@@ -49,7 +49,7 @@ class Pattern:
     """What to look for: an expression for lower-case text, and words one of which it needs."""
 
     id: str
-    words: tuple[str, ...]  # runs of three or more letters (lower case) or digits
+    words: tuple[str, ...]  # runs of three or more letters (lower case) or digits; () = always
     regexes: tuple[re.Pattern[str], ...]  # any of them
     most: int = MOST_MATCHES
 
@@ -68,7 +68,10 @@ class Match:
 def scan(blocks: Iterable[Block], patterns: Iterable[Pattern]) -> dict[str, list[Match]]:
     """Return the first matches of each pattern, in one pass over the blocks."""
     index: dict[str, list[Pattern]] = {}
+    always = []
     for pattern in patterns:
+        if not pattern.words:
+            always.append(pattern)
         for word in pattern.words:
             index.setdefault(word, []).append(pattern)
     numbers = [word for word in index if word.isdigit()]
@@ -76,9 +79,9 @@ def scan(blocks: Iterable[Block], patterns: Iterable[Pattern]) -> dict[str, list
     for block in blocks:
         words = set(_WORD.findall(block.lowered))
         words.update(number for number in numbers if number in block.lowered)
-        candidates = {
-            pattern.id: pattern for word in words & index.keys() for pattern in index[word]
-        }
+        candidates = {pattern.id: pattern for pattern in always}
+        for word in words & index.keys():
+            candidates.update({pattern.id: pattern for pattern in index[word]})
         for pattern in candidates.values():
             earlier = found.setdefault(pattern.id, [])
             if len(earlier) < pattern.most:

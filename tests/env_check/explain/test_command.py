@@ -94,7 +94,7 @@ def test_standard_input_is_the_default(
 def test_explain_runs_on_an_older_python() -> None:
     """The package runs on Python 3.9 with nothing installed."""
     installed = sorted((Path.home() / ".pyenv" / "versions").glob("3.9.*/bin/python"))
-    older = shutil.which("python3.9") or (str(installed[-1]) if installed else None)
+    older = str(installed[-1]) if installed else shutil.which("python3.9")
     if older is None:
         pytest.skip("no Python 3.9 on this machine")
     code = (

@@ -72,9 +72,10 @@ def test_the_same_message_means_what_the_machine_says(facts: str, cause: str) ->
 def test_out_of_memory_is_divided_by_who_holds_it(allocated: str, cause: str) -> None:
     """What PyTorch holds itself decides between a job too large and a neighbour."""
     text = (
-        "CUDA out of memory. Tried to allocate 518.00 MiB. GPU 0 has a total capacity of 21.67 "
-        f"GiB of which 4.06 MiB is free. Process 7 has 21.65 GiB memory in use. Of the allocated memory "
-        f"{allocated} is allocated by PyTorch, and 1.00 MiB is reserved by PyTorch but unallocated."
+        "CUDA out of memory. Tried to allocate 518.00 MiB. GPU 0 has a total capacity of "
+        "21.67 GiB of which 4.06 MiB is free. Process 7 has 21.65 GiB memory in use. Of the "
+        f"allocated memory {allocated} is allocated by PyTorch, and 1.00 MiB is reserved by "
+        "PyTorch but unallocated."
     )
     assert explain_text(text)[0].cause_id == cause
 
