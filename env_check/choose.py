@@ -21,7 +21,10 @@ class Variant:
     """Computed from the wheels; empty = none."""
 
     def build(self, machine: str) -> Optional[support.TorchBuild]:
-        return support.torch_build(self.torch, self.cuda, machine) if self.cuda else None
+        """Return its torch: the wheel that PyPI has, which on arm64 is often one for the CPU."""
+        if support.default_tag(self.torch, machine) != self.name:
+            return None
+        return support.torch_build(self.torch, self.cuda, machine)
 
 
 # Newest first: the first that fits is taken. Source: docs of the images; the locks pin the same.
@@ -52,6 +55,8 @@ class Choice:
     notes: tuple[str, ...] = ()
     way_out: str = ""
     """What would make one fit; empty where one does."""
+    is_decided: bool = True
+    """False where too little is known to choose."""
 
 
 def choose(facts: Facts) -> Choice:
@@ -68,7 +73,12 @@ def choose(facts: Facts) -> Choice:
     ]
     if not version or not seen or unread:
         missing = "the driver's version" if not version else "the GPU's compute capability"
-        return Choice(None, f"{missing} is not known", way_out="mend what is below it first")
+        return Choice(
+            None,
+            f"{missing} is not known",
+            way_out="`env-check` says what to mend first",
+            is_decided=False,
+        )
     excluded: list[Excluded] = []
     for variant in VARIANTS[:-1]:
         reason = why_not(variant, facts)

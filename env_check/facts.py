@@ -51,7 +51,7 @@ class Host:
     container: str = ""
     """docker, podman, kubernetes, lxc, container; empty = none seen."""
     service: str = ""
-    """Rented machine: runpod, vast, lambda; empty = none seen."""
+    """Rented machine: runpod, vast; empty = none seen."""
     is_root: bool = False
     secure_boot: Known[bool] = False
     linux_driver_packages: tuple[str, ...] = ()
@@ -67,6 +67,8 @@ class PciCard:
     device_id: str
     bound_to: str
     """Kernel driver that holds it: nvidia, nouveau, vfio-pci, …; empty = none."""
+    memory_bytes: Optional[int] = None
+    """Its own memory; AMD's driver alone tells."""
 
 
 @dataclass(frozen=True)

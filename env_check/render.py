@@ -9,7 +9,7 @@ from typing import Any
 from env_check import summary
 from env_check.choose import Choice
 from env_check.facts import Facts, to_json, unknowns
-from env_check.findings import Finding, exit_code
+from env_check.findings import EXIT_FINE, Finding, exit_code
 
 SCHEMA_VERSION = 1
 WIDTH = 100
@@ -18,9 +18,8 @@ WIDTH = 100
 def text(facts: Facts, findings: tuple[Finding, ...], choice: Choice) -> str:
     """Return the report for a terminal."""
     parts = [_machine(facts), *(_finding(each) for each in findings)]
-    unread = not_seen(facts)
-    if unread:
-        parts.append("not seen:\n" + "\n".join(f"  {name}: {why}" for name, why in unread))
+    if not_seen(facts):
+        parts.append(_not_seen(facts, in_full=exit_code(findings) != EXIT_FINE))
     parts.append(summary.verdict(facts, findings, choice))
     return "\n\n".join(parts) + "\n"
 
@@ -50,6 +49,15 @@ def _labelled(label: str, values: tuple[str, ...]) -> list[str]:
     if lines:
         lines[0] = head + lines[0][10:]
     return lines
+
+
+def _not_seen(facts: Facts, *, in_full: bool) -> str:
+    """Return what could not be read; where nothing is wrong the names are enough."""
+    unread = not_seen(facts)
+    if in_full:
+        return "not seen:\n" + "\n".join(f"  {name}: {why}" for name, why in unread)
+    names = ", ".join(name for name, _ in unread)
+    return "\n".join(textwrap.wrap(f"not seen: {names} (--json has the reasons)", WIDTH))
 
 
 def not_seen(facts: Facts) -> tuple[tuple[str, str], ...]:

@@ -100,7 +100,8 @@ def _memory(facts: Facts) -> str:
     limit = ", limited by the container" if storage.memory_limit_bytes else ""
     shm = storage.shm_total_bytes
     shared = "" if isinstance(shm, Unknown) else f", {_size(shm)} shared memory"
-    return f"{gib(usable)}{limit}, {gib(free)} free{shared}, {storage.num_cpus} processors"
+    processors = f", {storage.num_cpus} processors" if storage.num_cpus else ""
+    return f"{gib(usable)}{limit}, {gib(free)} free{shared}{processors}"
 
 
 def _size(num_bytes: int) -> str:

@@ -174,7 +174,7 @@ class LocalSystem:
     def space(self, path: str) -> Optional[Space]:
         try:
             found = os.statvfs(path)
-        except OSError:
+        except (OSError, AttributeError):  # Windows has no statvfs
             return None
         return Space(
             total_bytes=found.f_blocks * found.f_frsize,
@@ -332,7 +332,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     try:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=0.5)
-    except (OSError, subprocess.TimeoutExpired, ValueError):
+    except (OSError, AttributeError, subprocess.TimeoutExpired, ValueError):
         pass
 
 

@@ -23,4 +23,4 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         sys.stdout.write(text(choice))
-    return 0 if choice.variant else 1
+    return 0 if choice.variant else 1 if choice.is_decided else 3

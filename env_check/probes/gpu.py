@@ -73,10 +73,15 @@ def probe(system: System) -> Gpu:
         has_nvswitch=has_nvswitch,
         fabric_manager=fabric.result(),
         kernel_log=log.result(),
-        visible_devices=system.variable("CUDA_VISIBLE_DEVICES"),
-        container_devices=system.variable("NVIDIA_VISIBLE_DEVICES"),
+        visible_devices=_without_ids(system.variable("CUDA_VISIBLE_DEVICES")),
+        container_devices=_without_ids(system.variable("NVIDIA_VISIBLE_DEVICES")),
         container_capabilities=system.variable("NVIDIA_DRIVER_CAPABILITIES"),
     )
+
+
+def _without_ids(value: Optional[str]) -> Optional[str]:
+    """Return a list of devices with the serial part of each name cut off."""
+    return None if value is None else re.sub(r"\b(GPU|MIG)-[\w-]+", r"\1-…", value)
 
 
 def pci_cards(system: System) -> tuple[tuple[PciCard, ...], bool]:
@@ -95,10 +100,15 @@ def pci_cards(system: System) -> tuple[tuple[PciCard, ...], bool]:
             PciCard(
                 vendor=VENDORS.get(vendor_id, vendor_id),
                 device_id=(system.read(f"{root}/{address}/device") or "").strip()[2:],
+                memory_bytes=_number(system.read(f"{root}/{address}/mem_info_vram_total")),
                 bound_to=os.path.basename(system.real_path(link)) if system.exists(link) else "",
             )
         )
     return tuple(cards), has_nvswitch
+
+
+def _number(text: Optional[str]) -> Optional[int]:
+    return int(text) if text and text.strip().isdigit() else None
 
 
 def kernel_module(system: System) -> tuple[Optional[str], Optional[bool]]:

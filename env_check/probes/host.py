@@ -70,8 +70,6 @@ def service(system: System) -> str:
     for variable, name in SERVICES:
         if system.variable(variable):
             return name
-    if system.exists("/etc/lambda-stack") or system.exists("/etc/apt/sources.list.d/lambda.list"):
-        return "lambda"
     return ""
 
 

@@ -12,7 +12,7 @@ from env_check.system import System
 NO_LIMIT_BYTES = 1 << 60  # cgroup v1 writes a number near 2^63 where there is no limit
 
 
-def probe(system: System, engine_folder: str = "") -> Storage:
+def probe(system: System) -> Storage:
     """Return sizes and limits, all from files."""
     total, available = memory(system)
     shm = system.space("/dev/shm")
@@ -21,13 +21,12 @@ def probe(system: System, engine_folder: str = "") -> Storage:
         memory_total_bytes=total,
         memory_available_bytes=available,
         memory_limit_bytes=memory_limit(system),
-        num_cpus=(system.read("/proc/cpuinfo") or "").count("\nprocessor")
-        + (system.read("/proc/cpuinfo") or "").startswith("processor"),
+        num_cpus=len(re.findall(r"(?m)^processor\s*:", system.read("/proc/cpuinfo") or "")),
         cpu_limit=cpu_limit(system),
         shm_total_bytes=shm.total_bytes if shm else absent,
         shm_free_bytes=shm.free_bytes if shm else absent,
         max_open_files=system.limit("RLIMIT_NOFILE"),
-        folders=folders(system, engine_folder),
+        folders=folders(system),
     )
 
 
@@ -64,7 +63,7 @@ def cpu_limit(system: System) -> Optional[float]:
     return None
 
 
-def folders(system: System, engine_folder: str) -> tuple[Folder, ...]:
+def folders(system: System) -> tuple[Folder, ...]:
     """Return the places training writes to: caches, temporary files, the current folder."""
     home = system.home()
     cache = system.variable("XDG_CACHE_HOME") or f"{home}/.cache"
@@ -74,8 +73,6 @@ def folders(system: System, engine_folder: str) -> tuple[Folder, ...]:
         ("temporary files", system.variable("TMPDIR") or "/tmp"),
         ("runs", "."),
     ]
-    if engine_folder:
-        places.append(("container engine", engine_folder))
     return tuple(folder(system, purpose, path) for purpose, path in places)
 
 

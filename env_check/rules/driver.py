@@ -46,14 +46,16 @@ def not_installed(facts: Facts) -> Optional[Verdict]:
     """An NVIDIA card on the PCI bus and no driver installed at all."""
     if not _is_unloaded(facts) or _holders(facts) & {"nouveau", "vfio-pci"}:
         return None
-    if known(facts.gpu.module_on_disk, "?") or facts.gpu.libcuda:
+    is_installed = bool(known(facts.gpu.module_on_disk, None) or facts.gpu.libcuda)
+    if is_installed and not facts.host.container:
         return None
+    where = "on the host " if facts.host.container else ""
     return fault(
-        "there is an NVIDIA card and no driver for it",
+        f"there is an NVIDIA card and no driver {where}for it",
         evidence=(
             _on_bus(facts),
-            "kernel module: not loaded, and modinfo finds none",
-            "libcuda: none",
+            "kernel module: not loaded" + ("" if facts.host.container else ", none on disk"),
+            f"libcuda: {', '.join(facts.gpu.libcuda) or 'none'}",
         ),
         why=NO_GPU,
         fix=remedies.driver(facts),
@@ -95,7 +97,7 @@ def secure_boot(facts: Facts) -> Optional[Verdict]:
     if not _is_unloaded(facts) or _holders(facts) & {"nouveau", "vfio-pci"}:
         return None
     on_disk = known(facts.gpu.module_on_disk, None)
-    if not on_disk or facts.host.secure_boot is not True:
+    if not on_disk or facts.host.secure_boot is not True or facts.host.container:
         return None
     root = sudo(facts)
     return fault(
@@ -143,8 +145,10 @@ def not_loaded(facts: Facts) -> Optional[Verdict]:
     if not _is_unloaded(facts) or _holders(facts) & {"nouveau", "vfio-pci"}:
         return None
     on_disk = facts.gpu.module_on_disk
-    if on_disk is None or facts.host.secure_boot is True:
+    if on_disk is None or facts.host.secure_boot is True or facts.host.container:
         return None
+    if isinstance(on_disk, Unknown) and not facts.gpu.libcuda:
+        return None  # not installed at all
     seen = f"modinfo: {on_disk.reason}" if isinstance(on_disk, Unknown) else f"on disk: {on_disk}"
     return fault(
         "the NVIDIA kernel module is not loaded",

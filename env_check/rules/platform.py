@@ -10,6 +10,7 @@ from env_check.findings import Layer
 from env_check.inference import has_gpu, torch_version
 from env_check.rules.rule import Verdict, fault, rule, warning
 
+DISCRETE_BYTES = 6 << 30  # graphics inside a processor has less of its own
 RENT = "rent a Linux machine with an NVIDIA GPU, or use a Linux or Windows 11 (WSL 2) computer"
 
 
@@ -92,7 +93,11 @@ def old_glibc(facts: Facts) -> Optional[Verdict]:
 @rule("HOST105", Layer.HARDWARE, source="docs: NVIDIA GPUs", cause_id="no_nvidia_gpu")
 def only_amd(facts: Facts) -> Optional[Verdict]:
     """A discrete AMD card and no NVIDIA one, with a ROCm build of torch or without."""
-    discrete = [card for card in facts.gpu.cards if card.bound_to == "amdgpu"]
+    discrete = [
+        card
+        for card in facts.gpu.cards
+        if card.vendor == "amd" and (card.memory_bytes or 0) >= DISCRETE_BYTES
+    ]
     if has_gpu(facts) or not (facts.python.torch_hip or discrete):
         return None
     return warning(

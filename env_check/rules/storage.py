@@ -16,6 +16,11 @@ FEW_INODES = 10_000
 SMALL_SHM_BYTES = 256 << 20
 
 
+def _scaled(folder: Folder, num_bytes: int) -> int:
+    """Return a threshold for a folder: temporary files, often in memory, are small."""
+    return num_bytes // 16 if folder.purpose == "temporary files" else num_bytes
+
+
 def _named(folder: Folder) -> str:
     return f"{folder.purpose}: {folder.path}"
 
@@ -41,14 +46,15 @@ def disk_full(facts: Facts) -> Optional[Verdict]:
     low = [
         (each, each.free_bytes)
         for each in facts.storage.folders
-        if not isinstance(each.free_bytes, Unknown) and each.free_bytes < LOW_BYTES
+        if not isinstance(each.free_bytes, Unknown)
+        and each.free_bytes < _scaled(each, LOW_BYTES)
         and not each.is_read_only
-    ]  # fmt: skip
+    ]
     if not low:
         return None
+    is_empty = any(free < _scaled(each, EMPTY_BYTES) for each, free in low)
     least = min(free for _, free in low)
-    verdict = fault if least < EMPTY_BYTES else warning
-    return verdict(
+    return (fault if is_empty else warning)(
         f"only {gib(least)} free on the disk" if least >= GIB // 100 else "the disk is full",
         evidence=tuple(f"{_named(each)}: {gib(free)} free" for each, free in low),
         why="a model, its checkpoints and the image take tens of GiB",
