@@ -31,6 +31,14 @@ class Marks(TrainerCallback):
             file.write(f"{state.global_step}\n")
 
 
+def prompt_and_completion(row):
+    # TRL 1.16 refuses `assistant_only_loss` with this model's template, so a user splits the chat
+    return {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
+
+
+dataset = load_dataset("json", data_files=data_file, split="train")
+dataset = dataset.map(prompt_and_completion, remove_columns=["messages"])
+
 dtype = getattr(torch, job["model"]["dtype"])
 tokenizer = AutoTokenizer.from_pretrained(plan["model"]["folder"])
 model = AutoModelForCausalLM.from_pretrained(
@@ -48,7 +56,7 @@ model = AutoModelForCausalLM.from_pretrained(
 trainer = SFTTrainer(
     model=model,
     processing_class=tokenizer,
-    train_dataset=load_dataset("json", data_files=data_file, split="train"),
+    train_dataset=dataset,
     peft_config=LoraConfig(
         r=job["lora"]["r"],
         lora_alpha=job["lora"]["alpha"],
@@ -64,7 +72,6 @@ trainer = SFTTrainer(
         learning_rate=job["train"]["learning_rate"],
         lr_scheduler_type=job["train"]["lr_scheduler_type"],
         max_length=job["data"]["max_length"],
-        assistant_only_loss=True,
         gradient_checkpointing=training["gradient_checkpointing"] != "off",
         bf16=dtype == torch.bfloat16,
         use_cpu=training["device"] == "cpu",
