@@ -71,7 +71,7 @@ def folders(system: System) -> tuple[Folder, ...]:
         ("cache", system.variable("TRAINBOX_CACHE") or f"{cache}/trainbox"),
         ("hub cache", system.variable("HF_HUB_CACHE") or hub_cache(system, cache)),
         ("temporary files", system.variable("TMPDIR") or "/tmp"),
-        ("runs", "."),
+        ("runs", system.variable("TRAINBOX_RUNS") or "."),
     ]
     return tuple(folder(system, purpose, path) for purpose, path in places)
 

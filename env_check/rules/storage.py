@@ -91,7 +91,7 @@ def no_inodes(facts: Facts) -> Optional[Verdict]:
 
 @rule("STO804", Layer.STORAGE, source="access(2), statvfs(3)")
 def not_writable(facts: Facts) -> Optional[Verdict]:
-    """A cache, the temporary folder or the current folder cannot be written."""
+    """A cache or the temporary folder cannot be written; the current folder alone: a warning."""
     closed = [
         each
         for each in facts.storage.folders
@@ -105,7 +105,8 @@ def not_writable(facts: Facts) -> Optional[Verdict]:
         "temporary files": "export TMPDIR=/path/with/room",
         "runs": "cd to a folder you can write, or run as its owner",
     }
-    return fault(
+    only_here = all(each.purpose == "runs" for each in closed)
+    return (warning if only_here else fault)(
         f"the {closed[0].purpose} folder cannot be written",
         evidence=tuple(
             f"{_named(each)}: {'read-only file system' if each.is_read_only else 'no permission'}"

@@ -1,0 +1,67 @@
+"""What the GPU probe reads where a machine is odd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from env_check.facts import Unknown
+from env_check.probes.gpu import probe
+from tests.env_check.recorded import RecordedSystem, load_host
+
+
+def gpu(**over: Any) -> Any:
+    host = load_host("ubuntu-rtx4090")
+    for key, value in over.items():
+        host[key] = {**host.get(key, {}), **value}
+    return probe(RecordedSystem(host))
+
+
+def test_a_card_is_seen_without_any_driver() -> None:
+    """The PCI bus tells the card, whatever the driver."""
+    found = gpu(commands={"nvidia-smi": None})
+    assert [card.device_id for card in found.cards] == ["2684"]
+    assert found.smi == "absent"
+
+
+def test_an_old_nvidia_smi_is_asked_again() -> None:
+    """Without the field compute_cap the capability comes from the card's name."""
+    query = "--query-gpu=index,name,driver_version,memory.total,memory.used,compute_mode"
+    refused = {"exit_code": 2, "stdout": 'Field "compute_cap" is not a valid field to query.\n'}
+    row = "0, Tesla P40, 470.256.02, 22919, 3, Default, [N/A]\n"
+    commands = {f"nvidia-smi {query},mig.mode.current,compute_cap": refused, "nvidia-smi": row}
+    assert [each.compute_capability for each in gpu(commands=commands).devices] == ["6.1"]
+
+
+def test_memory_that_is_not_printed_is_unknown() -> None:
+    """[N/A] is no number, and no zero."""
+    found = gpu(
+        commands={"nvidia-smi": "0, NVIDIA GB10, 580.95.05, [N/A], [N/A], Default, [N/A], 12.1\n"}
+    )
+    assert isinstance(found.devices[0].memory_total_bytes, Unknown)
+
+
+def test_garbage_from_nvidia_smi_is_no_device() -> None:
+    """Lines of another form are not guessed at."""
+    found = gpu(commands={"nvidia-smi": "hello\n1,2,3\n"})
+    assert found.devices == ()
+    assert found.smi == "hello"
+
+
+def test_a_crash_in_libcuda_is_unknown() -> None:
+    """A child that dies in cuInit leaves a reason, not a code."""
+    key = "python -S -E cuda_init.py"
+    found = gpu(commands={key: {"exit_code": -11, "stdout": "", "stderr": ""}})
+    assert found.init_code == Unknown("cuInit in a child process: exit code -11")
+
+
+def test_ids_of_cards_are_not_collected() -> None:
+    """The serial part of a device name is cut off."""
+    found = gpu(variables={"CUDA_VISIBLE_DEVICES": "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,1"})
+    assert found.visible_devices == "GPU-…,1"
+
+
+def test_a_forbidden_kernel_log_is_unknown() -> None:
+    """Without the right to read it, nothing is said of its content."""
+    said = {"exit_code": 1, "stderr": "dmesg: read kernel buffer failed: Operation not permitted"}
+    found = gpu(commands={"dmesg": said})
+    assert isinstance(found.kernel_log, Unknown)
