@@ -124,6 +124,12 @@ def _cpu_build(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return None
 
 
+def _no_nccl(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """On Windows and macOS no build of torch has NCCL."""
+    has_cuda = report.torch_cuda not in ("", "none")
+    return ("cpu_only_torch", 0.2) if has_cuda or report.platform == "windows" else None
+
+
 def _bitsandbytes(report: Report, found: Found) -> Optional[tuple[str, float]]:
     if report.platform == "macos" or report.is_amd:
         return "no_nvidia_gpu", 0.9
@@ -272,6 +278,7 @@ MEANINGS: dict[str, Meaning] = {
     "gpu-no-kernels": _no_kernels_warning,
     "not-compiled": _cpu_build,
     "load-on-cpu": _cpu_build,
+    "no-nccl-built": _no_nccl,
     "bnb-needs-gpu": _bitsandbytes,
     "bnb-no-device": _bitsandbytes,
     "bnb-cpu-library": _bitsandbytes,
