@@ -58,8 +58,8 @@ down: setup  ## stop the MLflow server
 plan: setup  ## show what a job would do: JOB=jobs/demo.yaml
 	@$(BIN)/trainbox plan $(JOB) $(ARGS)
 
-train: setup  ## run a job: JOB=jobs/demo.yaml ARGS="--set train.max_steps=20"
-	@$(BIN)/trainbox train $(JOB) $(ARGS)
+train: setup  ## run a job: JOB=jobs/demo.yaml BACKEND=docker|host ARGS="--set train.max_steps=20"
+	@$(BIN)/trainbox train $(JOB)$(if $(BACKEND), --backend $(BACKEND)) $(ARGS)
 
 clean:  ## remove .venv and all caches; runs/ stays
 	@rm -rf .venv .venv.old .venv.lock build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,8 +1,8 @@
 """Run the training process in a container: no network, no rights, nothing writable but the run.
 
 The container has the run directory, the base model and the prepared data at the same absolute paths
-as the host, the caller's uid, and no token. It goes on when its supervisor dies; its name keeps a
-second one out of the same run.
+as the host, the caller's uid, and no token. It goes on when its supervisor dies; its name and the
+run's lock keep a second one out.
 """
 
 from __future__ import annotations
@@ -255,6 +255,7 @@ def container_environment(environment: Mapping[str, str]) -> dict[str, str]:
         "TRITON_CACHE_DIR": f"{KERNELS}/triton",
         "TORCHINDUCTOR_CACHE_DIR": f"{KERNELS}/inductor",
         "CUDA_CACHE_PATH": f"{KERNELS}/cuda",
+        "TRAINBOX_HOLD_LOCK": "1",
         **given,
     }
 

@@ -22,6 +22,7 @@ from runner.plan import Plan, read_plan
 from runner.record.journal import Journal
 from runner.record.layout import RunDir
 from runner.train.attempt import Attempt
+from runner.train.orphan import hold_lock_when_orphaned
 from runner.train.stop import Stop
 from runner.train.terminal import claim_terminal
 
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     stop.install()
     if supervisor := os.environ.get("TRAINBOX_SUPERVISOR_PID"):
         stop.follow_parent(int(supervisor))
+    if os.environ.get("TRAINBOX_HOLD_LOCK"):
+        hold_lock_when_orphaned(run)
     plan = read_plan(run.plan)
     _set_environment(plan)
     with Journal(run.journal, int(os.environ.get("TRAINBOX_ATTEMPT", "1"))) as journal:

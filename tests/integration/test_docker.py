@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from runner.backends.docker import ContainerProcess, DockerBackend
+from runner.cli import main
 from runner.container.engine import connect
 from runner.errors import BackendError
 from runner.machine import read_machine
@@ -31,6 +32,7 @@ from runner.record.checkpoint import newest_valid
 from runner.record.journal import read_events
 from runner.record.layout import RunDir
 from runner.record.state import list_runs, read_state
+from tests.forked_trainer import ForkedTrainer
 from tests.tiny import tiny_run
 
 pytestmark = pytest.mark.docker
@@ -146,26 +148,32 @@ def as_stranger(home: Path, *arguments: str, groups: list[int]) -> subprocess.Co
     )
 
 
-def test_a_user_without_a_name_trains_and_owns_every_file(
-    backend: DockerBackend, tiny_model: Path, home: Path
-) -> None:
-    """`train --backend docker` of an ordinary user ends well, and all files are that user's."""
-    shutil.copytree(tiny_model, home / "model")
+def write_job(folder: Path, model: Path, *, max_steps: int) -> None:
+    """Write job.json, its rows and its model into a folder."""
+    shutil.copytree(model, folder / "model")
     rows = [
         {"messages": [{"role": "user", "content": f"question {number}"},
                       {"role": "assistant", "content": f"answer {number} {SENTENCE}"}]}
         for number in range(8)
     ]  # fmt: skip
-    (home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     job = {
-        "version": 1, "name": "stranger", "method": "lora",
-        "model": {"name_or_path": str(home / "model"), "dtype": "float32"},
+        "version": 1, "name": "contained", "method": "lora",
+        "model": {"name_or_path": str(folder / "model"), "dtype": "float32"},
         "data": {"train": [{"path": "rows.jsonl"}], "eval": [{"path": "rows.jsonl"}],
                  "max_length": 256},
-        "train": {"max_steps": 2, "effective_batch_size": 2},
+        "train": {"max_steps": max_steps, "effective_batch_size": 2},
+        "checkpoint": {"save_steps": 1_000_000},
         "tracking": {"mlflow": {"uri": "none"}},
     }  # fmt: skip
-    (home / "job.json").write_text(json.dumps(job))
+    (folder / "job.json").write_text(json.dumps(job))
+
+
+def test_a_user_without_a_name_trains_and_owns_every_file(
+    backend: DockerBackend, tiny_model: Path, home: Path
+) -> None:
+    """`train --backend docker` of an ordinary user ends well, and all files are that user's."""
+    write_job(home, tiny_model, max_steps=2)
     for path in [home, *home.rglob("*")]:
         os.chown(path, STRANGER, STRANGER)
     socket_group = os.stat("/var/run/docker.sock").st_gid
@@ -262,6 +270,61 @@ def test_a_run_whose_supervisor_died_goes_on_and_is_not_started_twice(
     client.kill(container_of(run))
     client.close()
     assert wait(process) == -signal.SIGKILL
+
+
+def test_a_killed_supervisor_leaves_a_run_that_can_be_stopped_and_resumed(
+    backend: DockerBackend, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After kill -9 of `trainbox train` the run is running; `stop` saves, `resume` goes on."""
+    write_job(tmp_path, tiny_model, max_steps=100_000)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TRAINBOX_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("TRAINBOX_CACHE", str(tmp_path / "cache"))
+    command = [sys.executable, "-m", "runner", "train", "job.json", "--backend", "docker"]
+    with (tmp_path / "terminal").open("wb") as terminal:
+        supervisor = subprocess.Popen([*command, "--offline"], stdout=terminal, stderr=terminal)
+    run = wait_until(lambda: next(iter(list_runs(tmp_path / "runs")), None))
+    wait_until(first_step(run))
+    supervisor.kill()
+    supervisor.wait()
+    time.sleep(1)
+    assert read_state(run).status == "running"
+    assert main(["stop", run.run_id]) == 0
+    newest, _ = newest_valid(run.checkpoints)
+    assert newest is not None and read_state(run).status == "interrupted"
+    threading.Thread(target=interrupt_after_resume, args=(run,), daemon=True).start()
+    assert main(["resume", run.run_id, "--backend", "docker", "--offline"]) == 130
+    assert [event["checkpoint"] for event in read_events(run.journal) if event["event"] == "resume"]
+    assert container_of(run) not in names_of_containers()
+
+
+def interrupt_after_resume(run: RunDir) -> None:
+    """Press Ctrl-C when the second attempt has done a step."""
+    wait_until(
+        lambda: next(
+            (e for e in read_events(run.journal) if e["event"] == "step" and e["attempt"] == 2),
+            None,
+        )
+    )
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_container_trains_the_same_numbers_as_the_host(
+    launch: Callable[..., tuple[RunDir, ContainerProcess]],
+    trainer: ForkedTrainer,
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    """The losses of a run in the image are those of the same run on the host, to 1e-6."""
+    contained, process = launch()
+    on_host = tiny_run(tmp_path / "on-host", tiny_model)
+    assert trainer.train(on_host) == 0 and wait(process) == 0
+    assert losses(contained) == pytest.approx(losses(on_host), abs=1e-6)
+
+
+def losses(run: RunDir) -> list[float]:
+    return [e["loss"] for e in read_events(run.journal) if e["event"] in ("step", "eval")]
 
 
 def test_a_gpu_that_the_engine_cannot_give_is_an_error_before_the_run(
