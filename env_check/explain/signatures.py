@@ -274,7 +274,7 @@ SIGNATURES: tuple[Signature, ...] = (
     S("p2p-matrix", "", 0.0, "bandwidth", r"p2p=disabled bandwidth matrix[^\n]*\n((?:[ \t]*[\dd\\][^\n]*\n){2,20})[^\n]{0,40}p2p=enabled bandwidth[^\n]*\n((?:[ \t]*[\dd\\][^\n]*(?:\n|$)){2,20})", "p2pBandwidthLatencyTest"),
     S("p2p-path", "", 0.0, "via", r"via p2p/(?:direct pointer|cumem|ipc)", "NCCL INFO"),
     S("p2p-disable-helps", "nccl_p2p_broken", 0.8, "disable disabled disabling without", r"(?:works?|worked|solved?|fixe[sd]|fixed|helps?|resolve[sd]|runs?|successful\w*|no (?:longer )?hang\w*|passes)[^\n]{0,60}nccl_p2p_disable ?= ?1|p2p (?:is |was )?disabled,?[^\n]{0,40}\b(?:works?|well|fine|ok|normal\w*)\b|(?:without|disabling|disable) p2p[^\n]{0,40}\b(?:works?|worked|well|fine|ok|solve[sd]?|fixe[sd]|helps?|resolve[sd]?)\b|nccl_p2p_disable ?= ?1[^\n]{0,60}(?:works?\b|worked|solve[sd]?|fixe[sd]|helps?|resolve[sd]?|runs? fine|successful|no (?:longer )?hang)", "a reporter's words"),
-    S("p2p-hang", "", 0.0, "deadlock freezes hang hanging hangs hung stuck", r"\b(?:hangs|hanging|stuck|freezes|hung)\b|(?<!process to )\bhang\b", "a reporter's words"),
+    S("p2p-hang", "", 0.0, "freezes hang hanging hangs hung stuck", r"\b(?:hangs|hanging|stuck|freezes|hung)\b|(?<!process[ ]to[ ])hang\b", "a reporter's words"),
     S("p2p-verify", "nccl_p2p_broken", 0.85, "corrupt verification wrong zeros", r"verification error @ element|peer-to-peer[^\n]{0,60}(?:corrupt|wrong data|zeros)", "simpleP2P"),
     S("p2p-acs", "nccl_p2p_broken", 0.72, "acsctl", r"acsctl: srcvalid\+", "lspci", "Access Control Services are on: peer-to-peer goes through the root complex."),
     S("iommu", "", 0.0, "iommu", r"\biommu\b", "kernel command line"),
