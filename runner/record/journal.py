@@ -1,4 +1,4 @@
-"""The journal: append-only events and metrics of a run, one JSON object a line (docs/architecture.md).
+"""The journal: append-only events of a run, one JSON object a line (docs/architecture.md).
 
 One writer at a time. A line is durable when `write` returns; a line torn by a kill is cut off when
 the next writer opens the file, and is not seen by readers.
