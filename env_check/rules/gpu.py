@@ -113,7 +113,7 @@ def no_variant(facts: Facts) -> Optional[Verdict]:
     if not has_gpu(facts) or not driver(facts) or not capabilities(facts):
         return None
     choice = choose(facts)
-    if choice.variant is not None:
+    if choice.variant is not None or not choice.is_decided:
         return None
     is_driver = "driver" in choice.way_out
     return fault(
@@ -154,12 +154,16 @@ def torch_sees_none(facts: Facts) -> Optional[Verdict]:
     if is_fine and not _is_hidden(facts):
         return None
     code = facts.gpu.init_code
-    return fault(
-        "torch sees no GPU (torch.cuda.is_available() is False)",
-        evidence=(
-            f"cuInit: {code.reason if isinstance(code, Unknown) else code}",
-            f"nvidia-smi: {facts.gpu.smi}",
-        ),
+    evidence = (
+        f"cuInit: {code.reason if isinstance(code, Unknown) else code}",
+        f"nvidia-smi: {facts.gpu.smi}",
+    )
+    is_seen = facts.gpu.devices and isinstance(code, Unknown) and not _is_hidden(facts)
+    return (unseen if is_seen else fault)(
+        "whether torch can use the GPU is not known"
+        if is_seen
+        else "torch sees no GPU (torch.cuda.is_available() is False)",
+        evidence=evidence,
         why="training would run on the CPU, or refuse to start",
         fix="env-check --deep   (shows what torch itself says)",
         verify='`python -c "import torch; print(torch.cuda.is_available())"` prints True',

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
 
 from env_check.choose import choose
 from env_check.collect import collect
-from env_check.facts import Facts, Requirements, StepResult, decode, from_json, to_json
-from env_check.findings import exit_code
+from env_check.explain.causes import CAUSES
+from env_check.facts import (
+    Facts,
+    Requirements,
+    StepResult,
+    Unknown,
+    decode,
+    from_json,
+    to_json,
+    unknowns,
+)
+from env_check.findings import Status, exit_code
 from env_check.judge import judge
 from env_check.render import as_json, markdown, text
+from env_check.rules.rule import Rule
 from env_check.rules.table import FAMILIES, RULES
 from tests.env_check.recorded import RecordedSystem, host_names, load_host
 
@@ -95,3 +107,39 @@ def test_ids_are_unique_and_of_a_known_family() -> None:
 def test_no_report_names_a_person(name: str) -> None:
     """Home folders and account names stay out of what is collected."""
     assert "someone" not in json.dumps(to_json(facts_of(load_host(name))))
+
+
+def without(value: Any) -> Iterator[Any]:
+    """Yield copies of facts with one fact each made unknown where its type allows that."""
+    for each in fields(value):
+        inner = getattr(value, each.name)
+        if is_dataclass(inner) and not isinstance(inner, (type, Unknown)):
+            for changed in without(inner):
+                yield replace(value, **{each.name: changed})
+        elif isinstance(inner, tuple) and inner and is_dataclass(inner[0]):
+            for changed in without(inner[0]):
+                yield replace(value, **{each.name: (changed, *inner[1:])})
+        elif "Known[" in str(each.type):
+            yield replace(value, **{each.name: Unknown("not read")})
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_no_rule_breaks_on_an_unknown_fact(name: str) -> None:
+    """Each fact that may be unknown is made so: rules, choice and reports still come to an end."""
+    for facts in without(facts_of(load_host(name))):
+        findings, choice = judge(facts), choose(facts)
+        assert text(facts, findings, choice)
+
+
+@pytest.mark.parametrize("name", ["ubuntu-rtx4090", "wsl-rtx2000ada", "lambda-h100", "dgx-spark"])
+def test_an_unknown_fact_raises_no_false_alarm(name: str) -> None:
+    """On a healthy machine an unread fact is at most an unknown, never a fault."""
+    for facts in without(facts_of(load_host(name))):
+        faults = [each.id for each in judge(facts) if each.status is Status.FAIL]
+        assert not faults, [pair for pair in unknowns(facts) if pair[1] == "not read"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda each: each.id)
+def test_a_cause_is_one_that_explain_knows(rule: Rule) -> None:
+    """The same fault has the same label in a live check and in a pasted report."""
+    assert rule.cause_id in {"", *(cause.id for cause in CAUSES)}
