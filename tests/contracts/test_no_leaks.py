@@ -18,10 +18,11 @@ PLANTED = ("tests/fixtures/jobs/bad/",)  # jobs that are refused for what looks 
 
 # In pieces, so that this file holds none of them.
 WORKPLACE = re.compile(
-    r"(?<![\w.-])/wo" r"rk(?![\w-])|/tmp/" r"exp\b|/opt/" r"wheels|/tmp/" r"heavy|\.\./" r"shared"
+    r"(?<![\w.-])/wo" r"rk/(?:main|shared|\.)|/tmp/" r"exp\b|/opt/" r"wheels|/tmp/" r"heavy"
     r"|\bissues " r"show\b|\bcla" r"ude\b|anth" r"ropic",
     re.IGNORECASE,
 )  # fmt: skip
+BESIDE_US = re.compile(r"\.\./" r"shared")  # a test may look there, if it exists
 OWN_FOLDER = re.compile(r"(?<![\w.])/(?:root/[\w.]|home/(?P<user>[\w.-]+))")
 INDEX = re.compile(r"(?:pypi\.|files\.python)(?:org|hosted)|download\.pyto" r"rch")
 TOKEN = re.compile(
@@ -29,7 +30,7 @@ TOKEN = re.compile(
     r"|sk-[A-Za-z0-9_-]{30,}|AKIA[A-Z0-9]{16}|xox[bp]-[\w-]{20,})\b|-----BEGIN [A-Z ]*PRIVATE KEY"
 )
 # People who do not exist, and the user inside our image.
-INVENTED = {"me", "jo", "someone", "you", "user", "trainbox"}
+INVENTED = {"alice", "jo", "me", "meadow", "other", "someone", "trainbox", "user", "you"}
 ALLOWED = {
     "Dockerfile": OWN_FOLDER,  # folders inside the image
     "env_check/explain/advice.py": INDEX,  # where a user finds PyTorch's builds
@@ -70,6 +71,7 @@ def _clone() -> None:
 def test_no_path_of_the_workplace() -> None:
     """No file names a folder or tool of the place it was written at."""
     assert found(WORKPLACE) == []
+    assert found(BESIDE_US, apart_from=("tests/",)) == []
 
 
 def test_no_folder_of_a_person() -> None:

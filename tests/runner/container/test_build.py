@@ -28,13 +28,13 @@ def test_indexes_of_the_users_pip_reach_the_build_and_folders_do_not() -> None:
     listed = (
         "global.index-url='https://mirror.example/simple'\n"
         "global.extra-index-url='file:///opt/a https://more.example/simple'\n"
-        ":env:.find-links='/opt/wheels'\n"
+        ":env:.find-links='/opt/b'\n"
     )
     assert pip_settings(listed) == (
         "[global]\nindex-url = https://mirror.example/simple\n"
         "extra-index-url = https://more.example/simple\n"
     )
-    assert pip_settings(":env:.find-links='/opt/wheels'\n") == ""
+    assert pip_settings(":env:.find-links='/opt/b'\n") == ""
 
 
 @pytest.mark.parametrize(
