@@ -8,13 +8,16 @@ from typing import BinaryIO
 
 from env_check.explain.advice import fixes_for
 from env_check.explain.causes import BY_ID, LAYERS, Diagnosis
-from env_check.explain.fact_rules import Evidence, gather
+from env_check.explain.evidence import Evidence, Found
+from env_check.explain.fact_rules import RULES
 from env_check.explain.folding import follows_from
 from env_check.explain.masking import quoted
+from env_check.explain.meanings import MEANINGS
 from env_check.explain.reading import blocks
 from env_check.explain.report import PATTERNS, Report, read_report
 from env_check.explain.scan import Match, scan
-from env_check.explain.signatures import SIGNATURES
+from env_check.explain.signatures import BY_ID as SIGNATURE
+from env_check.explain.signatures import SIGNATURES, Signature
 
 LEAST_CONFIDENCE = 0.3
 MOST_DIAGNOSES = 5
@@ -38,6 +41,26 @@ def read_and_explain(stream: BinaryIO) -> tuple[tuple[Diagnosis, ...], Report]:
     found = scan(blocks(stream), _ALL_PATTERNS)
     report = read_report(found)
     return rank(gather(report, found), report), report
+
+
+def gather(report: Report, found: Found) -> list[Evidence]:
+    """Return all evidence: each signature under the cause it means here, each rule that holds."""
+    evidence = [
+        _from_signature(SIGNATURE[id], matches, report, found)
+        for id, matches in found.items()
+        if id in SIGNATURE and SIGNATURE[id].cause_id
+    ]
+    for rule in RULES:
+        evidence.extend(rule(report, found))
+    return evidence
+
+
+def _from_signature(row: Signature, matches: list[Match], report: Report, found: Found) -> Evidence:
+    cause_id, strength = row.cause_id, row.strength
+    decide = MEANINGS.get(row.id)
+    if decide:
+        cause_id, strength = decide(report, found) or (cause_id, strength)
+    return Evidence(cause_id, strength, row.why, tuple(matches), row.id)
 
 
 def rank(evidence: Iterable[Evidence], report: Report) -> tuple[Diagnosis, ...]:

@@ -1,353 +1,20 @@
-"""Rules over the facts of a text, and which cause an ambiguous message means on this machine."""
+"""Rules over the facts of a text: versions, GPUs and platforms that do not go together."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Callable, Optional
 
 from env_check import support
+from env_check.explain.evidence import Evidence, Found
+from env_check.explain.fitting import build_of, capabilities_of, fit_of, has_cpu_build
 from env_check.explain.report import Report
 from env_check.explain.scan import Match
-from env_check.explain.signatures import BY_ID, Signature
-
-Found = dict[str, list[Match]]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One reason to believe in one cause."""
-
-    cause_id: str
-    strength: float
-    why: str
-    matches: tuple[Match, ...]
-    rule: str
-
-
-def gather(report: Report, found: Found) -> list[Evidence]:
-    """Return all evidence: each signature under the cause it means here, each rule that holds."""
-    evidence = [
-        _from_signature(BY_ID[id], matches, report, found)
-        for id, matches in found.items()
-        if id in BY_ID and BY_ID[id].cause_id
-    ]
-    for rule in RULES:
-        evidence.extend(rule(report, found))
-    return evidence
-
-
-def _from_signature(row: Signature, matches: list[Match], report: Report, found: Found) -> Evidence:
-    cause_id, strength = row.cause_id, row.strength
-    decide = MEANINGS.get(row.id)
-    if decide:
-        cause_id, strength = decide(report, found) or (cause_id, strength)
-    return Evidence(cause_id, strength, row.why, tuple(matches), row.id)
-
-
-# ---- what an ambiguous message means on this machine
-
-
-def _no_driver(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if report.platform == "macos" or report.is_amd:
-        return "no_nvidia_gpu", 0.9
-    if "smi-no-driver" in found:
-        return "driver_missing_or_not_loaded", 0.9
-    if report.platform == "wsl":
-        return "wsl_gpu_not_exposed", 0.6
-    if report.is_container:
-        return "container_no_gpu_flag", 0.82
-    return None
-
-
-def _libcuda(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if report.platform == "wsl":
-        return "wsl_libcuda_not_found", 0.9
-    if report.is_container:
-        return "container_no_gpu_flag", 0.75
-    return None
-
-
-def _libnvml(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    line = found["libnvml-missing"][0].line_lowered
-    if "nvidia-container-cli" not in line and report.is_container:
-        return "container_no_gpu_flag", 0.75
-    return None
-
-
-def _no_device(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if any(match.groups[0] in ("", "-1") for match in found.get("visible-devices-set", ())):
-        return "cuda_device_index_invalid", 0.85
-    if report.platform == "wsl":
-        return "wsl_gpu_not_exposed", 0.6
-    if report.is_container and not report.driver:
-        return "container_no_gpu_flag", 0.65
-    return None
-
-
-def _no_gpus(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if "visible-devices-set" in found:
-        return "cuda_device_index_invalid", 0.88
-    if report.is_container and not report.driver:
-        return "container_no_gpu_flag", 0.7
-    return None
-
-
-def _smi_not_found(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if report.platform == "wsl" and not report.is_container:
-        return "wsl_gpu_not_exposed", 0.5
-    if report.platform == "macos":
-        return "no_nvidia_gpu", 0.8
-    return ("container_no_gpu_flag", 0.85) if report.is_container else None
-
-
-def _no_kernel(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    fit = _fit(report)
-    if fit == "too-old":
-        return "gpu_arch_dropped", 0.93
-    if fit in ("too-new", "jit"):
-        return "gpu_arch_not_in_wheel", 0.93
-    if report.gpus or report.capabilities:
-        old = max(map(support.minor, _capabilities(report))) < (7, 5)
-        return ("gpu_arch_dropped", 0.75) if old else ("gpu_arch_not_in_wheel", 0.75)
-    return None
-
-
-def _no_kernels_warning(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    return ("gpu_arch_not_in_wheel", 0.9) if _fit(report) in ("too-new", "jit") else None
-
-
-def _cpu_build(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if report.platform == "macos" or report.is_amd:
-        return "no_nvidia_gpu", 0.93
-    return None
-
-
-def _no_nccl(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    """On Windows and macOS no build of torch has NCCL."""
-    has_cuda = report.torch_cuda not in ("", "none")
-    return ("cpu_only_torch", 0.2) if has_cuda or report.platform == "windows" else None
-
-
-def _bitsandbytes(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if report.platform == "macos" or report.is_amd:
-        return "no_nvidia_gpu", 0.9
-    if _is_cpu_build(report):
-        return "cpu_only_torch", 0.9
-    return None
-
-
-def _bnb_binary(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if "bnb-override" in found:
-        return "bnb_cuda_setup_failed", 0.95
-    return None
-
-
-def _bnb_library_missing(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if report.platform == "macos" or report.is_amd:
-        return "no_nvidia_gpu", 0.93
-    return _bnb_binary(report, found)
-
-
-def _libcuda_so(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if report.platform == "wsl":
-        return "wsl_libcuda_not_found", 0.93
-    if report.platform == "windows":
-        return "bnb_cuda_setup_failed", 0.7
-    triton_asks = "cannot found" in _lines(found, "libcuda-so-missing")
-    return ("triton_no_compiler", 0.75) if triton_asks else None
-
-
-def _cudart_dll(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    """TensorFlow tells on every start which GPU libraries it lacks, and goes on without."""
-    return ("cuda_major_mismatch_extension", 0.2) if "tensorflow-goes-on" in found else None
-
-
-def _cudart(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if "tensorflow-goes-on" in found:
-        return "cuda_major_mismatch_extension", 0.2
-    match = found["cudart-missing"][0]
-    asked = re.search(r"\.so\.(\d+)", match.line_lowered)
-    if any(id.startswith("bnb-") for id in found) or "libbitsandbytes" in match.line_lowered:
-        return "bnb_cuda_setup_failed", 0.85
-    if "torch-global-deps" in found:
-        return "mixed_cuda_libs", 0.85
-    same_major = asked and report.torch_cuda.split(".")[0] == asked.group(1)
-    if same_major and "cudart" not in match.line_lowered:
-        return "mixed_cuda_libs", 0.8
-    return None
-
-
-def _forbidden(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    return ("hf_token_invalid", 0.6) if "token-bad" in found else None
-
-
-def _gated(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if "token-bad" in found:
-        return "hf_token_invalid", 0.6
-    return ("hf_token_missing", 0.6) if {"token-401", "token-none"} & found.keys() else None
-
-
-def _password(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if "whoami" in found:
-        return "hf_token_invalid", 0.9
-    if {"repo-404", "token-401"} & found.keys():
-        return "hf_token_missing", 0.75
-    return None
-
-
-def _repository(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if {"hub-connect", "hub-network"} & found.keys():
-        return "hf_hub_unreachable", 0.6
-    return None
-
-
-def _watchdog(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if "p2p-path" in found and "preprocessing" not in found:
-        return "nccl_p2p_broken", 0.8
-    return None
-
-
-def _xformers(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if any("+cpu" in match.text for match in found.get("xformers-build", ())):
-        return "cpu_only_torch", 0.95
-    return ("cpu_only_torch", 0.9) if _is_cpu_build(report) else None
-
-
-def _device_assert(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    """A NaN in sampling raises the same assert and is no fault of ids or environment."""
-    if "prob-tensor" in found and "device-index" not in found:
-        return "device_side_assert_token_ids", 0.2
-    return None
-
-
-def _disk(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if {"shm-nccl", "shm-text", "shm-torch-file"} & found.keys():
-        return "shm_too_small", 0.93
-    return None
-
-
-def _ordinal(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    return ("mig_single_instance_visible", 0.93) if "mig-instance" in found else None
-
-
-def _busy(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    """WSL has no compute modes: there the paravirtualised device is what fails."""
-    return ("wsl_gpu_not_exposed", 0.75) if report.platform == "wsl" else None
-
-
-def _smi_segfault(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    return ("wsl_gpu_not_exposed", 0.75) if report.platform == "wsl" else None
-
-
-def _torch_symbol(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    line = found["torch-symbol"][0].line_lowered
-    for word, cause_id in (
-        ("torchvision", "torchvision_torchaudio_mismatch"),
-        ("torchaudio", "torchvision_torchaudio_mismatch"),
-        ("xformers", "xformers_torch_mismatch"),
-    ):
-        if word in line:
-            return cause_id, 0.93
-    return None
-
-
-def _bus(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    return None if report.is_container or "shm-text" in found else ("shm_too_small", 0.75)
-
-
-def _bf16(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if _is_cpu_build(report):
-        return "cpu_only_torch", 0.9
-    return ("no_nvidia_gpu", 0.8) if report.platform == "macos" else None
-
-
-Meaning = Callable[[Report, Found], Optional[tuple[str, float]]]
-MEANINGS: dict[str, Meaning] = {
-    "torch-no-driver": _no_driver,
-    "nvml-not-found": _no_driver,
-    "libcuda-missing": _libcuda,
-    "libnvml-missing": _libnvml,
-    "no-device": _no_device,
-    "no-cuda-gpus": _no_gpus,
-    "smi-not-found": _smi_not_found,
-    "no-kernel-image": _no_kernel,
-    "invalid-device-function": _no_kernel,
-    "gpu-incompatible-short": _no_kernel,
-    "gpu-no-kernels": _no_kernels_warning,
-    "not-compiled": _cpu_build,
-    "load-on-cpu": _cpu_build,
-    "no-nccl-built": _no_nccl,
-    "bnb-needs-gpu": _bitsandbytes,
-    "bnb-no-device": _bitsandbytes,
-    "bnb-cpu-library": _bitsandbytes,
-    "bnb-load-error": _bitsandbytes,
-    "bnb-binary-missing": _bnb_binary,
-    "bnb-library-missing": _bnb_library_missing,
-    "libcuda-so-missing": _libcuda_so,
-    "cudart-missing": _cudart,
-    "cudart-dll": _cudart_dll,
-    "gated-403": _forbidden,
-    "gated-plain": _gated,
-    "token-password": _password,
-    "repo-404": _repository,
-    "nccl-watchdog": _watchdog,
-    "store-timeout": _watchdog,
-    "xformers-build": _xformers,
-    "xformers-operator": _xformers,
-    "device-assert": _device_assert,
-    "disk-full": _disk,
-    "bad-ordinal": _ordinal,
-    "bad-device-name": _ordinal,
-    "device-assert-index": _ordinal,
-    "gpu-busy": _busy,
-    "smi-segfault": _smi_segfault,
-    "bnb-no-gpu": _bitsandbytes,
-    "torch-symbol": _torch_symbol,
-    "shm-bus": _bus,
-    "bf16-setup": _bf16,
-}
-
-
-# ---- rules over the facts
 
 
 def _line_of(report: Report, *facts: str) -> tuple[Match, ...]:
     return tuple(report.matches[fact] for fact in facts if fact in report.matches)
-
-
-def _lines(found: Found, id: str) -> str:
-    return "\n".join(match.line_lowered for match in found.get(id, ()))
-
-
-def _capabilities(report: Report) -> tuple[str, ...]:
-    return report.capabilities or tuple(card.capability for card in report.gpus)
-
-
-def _is_cpu_build(report: Report) -> bool:
-    return report.torch.endswith("+cpu")
-
-
-def _build(report: Report) -> Optional[support.TorchBuild]:
-    tag = support.tag_of_cuda(report.torch_cuda) if report.torch_cuda not in ("", "none") else ""
-    if report.torch:
-        return support.torch_build(report.torch, tag, report.machine)
-    if not tag:
-        return None
-    lines = (support.torch_build(line, tag, report.machine) for line in support.torch_lines())
-    return next((build for build in lines if build), None)
-
-
-def _fit(report: Report) -> str:
-    """Return how the least fitting GPU stands to the printed or tabled list; "" if unknown."""
-    capabilities = _capabilities(report)
-    build = _build(report)
-    architectures = report.sm_list or (build.architectures if build else ())
-    if not capabilities or not architectures:
-        return ""
-    fits = [support.gpu_fit(each, architectures) for each in capabilities]
-    return next((fit for fit in ("too-old", "too-new") if fit in fits), "fits")
 
 
 def rule_driver_floor(report: Report, found: Found) -> Iterator[Evidence]:
@@ -397,7 +64,7 @@ def rule_cpu_build(report: Report, found: Found) -> Iterator[Evidence]:
         return
     lines = _line_of(report, "torch", "torch_cuda")
     complains = found.keys() & _NEEDS_CUDA
-    if _is_cpu_build(report) and report.cuda_available is not True and (has_gpu or complains):
+    if has_cpu_build(report) and report.cuda_available is not True and (has_gpu or complains):
         strength = 0.93 if has_gpu else 0.8
         yield Evidence(
             "cpu_only_torch", strength, f"torch {report.torch} is a CPU build.", lines, "cpu-build"
@@ -409,7 +76,7 @@ def rule_cpu_build(report: Report, found: Found) -> Iterator[Evidence]:
 
 def rule_gpu_fit(report: Report, found: Found) -> Iterator[Evidence]:
     """The GPU is outside the architectures of the build."""
-    fit = _fit(report)
+    fit = fit_of(report)
     complains = {
         "gpu-incompatible",
         "gpu-incompatible-short",
@@ -419,8 +86,8 @@ def rule_gpu_fit(report: Report, found: Found) -> Iterator[Evidence]:
     if fit not in ("too-old", "too-new") or not (complains or "no-kernel-image" in found):
         return
     cause_id = "gpu_arch_dropped" if fit == "too-old" else "gpu_arch_not_in_wheel"
-    capability = ", ".join(_capabilities(report))
-    architectures = report.sm_list or getattr(_build(report), "architectures", ())
+    capability = ", ".join(capabilities_of(report))
+    architectures = report.sm_list or getattr(build_of(report), "architectures", ())
     listed = ", ".join(architectures)
     why = f"The GPU is compute capability {capability}; the build has code for {listed}."
     lines = tuple(match for id in sorted(complains) for match in found[id][:1])
@@ -443,15 +110,15 @@ def rule_capability_range(report: Report, found: Found) -> Iterator[Evidence]:
 
 def rule_known_misfit(report: Report, found: Found) -> Iterator[Evidence]:
     """An environment report alone: GPU and build do not fit, although nothing complains yet."""
-    if _fit(report) not in ("too-old", "too-new") or report.sm_list or not report.torch:
+    if fit_of(report) not in ("too-old", "too-new") or report.sm_list or not report.torch:
         return
     if any(id in found for id in ("gpu-incompatible", "no-kernel-image", "gpu-cc-warning")):
         return
     released = re.fullmatch(r"\d+\.\d+\.\d+\+cu\d+", report.torch)
     if not report.gpus or not released:  # source and conda builds have lists of their own
         return
-    cause_id = "gpu_arch_dropped" if _fit(report) == "too-old" else "gpu_arch_not_in_wheel"
-    build = _build(report)
+    cause_id = "gpu_arch_dropped" if fit_of(report) == "too-old" else "gpu_arch_not_in_wheel"
+    build = build_of(report)
     listed = ", ".join(build.architectures) if build else ""
     card = report.gpus[0]
     why = f"{card.name} ({card.capability}) is outside the build's list: {listed}."

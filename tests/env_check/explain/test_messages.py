@@ -1,4 +1,4 @@
-# ruff: noqa: E501, RUF001 (a message is a line, with the quotes people paste)
+# ruff: noqa: E501 (a message is a line, with the quotes people paste)
 """Messages as programs print them, one cause each: a probe of every signature's variants."""
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from env_check.explain.causes import BY_ID, CAUSES, LAYERS
-from env_check.explain.fact_rules import MEANINGS
 from env_check.explain.folding import FOLLOWS
+from env_check.explain.meanings import MEANINGS
 from env_check.explain.scan import Pattern, compile_pattern, scan
 from env_check.explain.signatures import SIGNATURES
 from tests.env_check.explain.reports import our_reports, shared_reports
