@@ -8,14 +8,14 @@ import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    pass
+    parser.add_argument("--deep", action="store_true", help="try the stack in child processes")
+    parser.add_argument("--network", action="store_true", help="ask hub and tracking server too")
+    parser.set_defaults(facts=None, requirements=None)
 
 
 def run(args: argparse.Namespace) -> int:
-    from env_check.collect import collect
     from env_check.facts import to_json
-    from env_check.system import LocalSystem
+    from env_check.gather import gather
 
-    facts = to_json(collect(LocalSystem()))
-    sys.stdout.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(to_json(gather(args)), indent=2, ensure_ascii=False) + "\n")
     return 0

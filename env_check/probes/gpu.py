@@ -21,6 +21,7 @@ LIBRARY_FOLDERS = (
     "/usr/lib64",
     "/usr/lib",
     "/usr/local/nvidia/lib64",
+    "/run/opengl-driver/lib",  # NixOS
 )
 WSL_LIBRARIES = "/usr/lib/wsl/lib"
 FIELDS = "index,name,driver_version,memory.total,memory.used,compute_mode,mig.mode.current"
@@ -148,11 +149,14 @@ def libcuda(system: System) -> tuple[tuple[str, ...], tuple[str, ...]]:
         names = [
             name
             for name in system.list_folder(folder) or ()
-            if re.fullmatch(r"libcuda\.so\.\d+\.\d+(\.\d+)?", name)
+            if re.fullmatch(r"libcuda\.so(\.\d+)*", name)
         ]
-        if names and system.real_path(folder) not in folders:
+        # Debian keeps the file itself in a folder of its alternatives; the name here is a link.
+        files = {os.path.basename(system.real_path(f"{folder}/{name}")) for name in names}
+        found = {file[len("libcuda.so.") :] for file in files if re.search(r"\.\d{3,}\.\d+", file)}
+        if found and system.real_path(folder) not in folders:
             folders.append(system.real_path(folder))
-            versions |= {name[len("libcuda.so.") :] for name in names}
+            versions |= found
     return tuple(sorted(versions)), tuple(folders)
 
 

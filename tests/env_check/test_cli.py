@@ -47,3 +47,33 @@ def test_a_file_that_holds_no_facts_is_refused(
     file.write_text('{"schema_version": 99}')
     assert main(["--facts", str(file)]) == 2
     assert "schema_version is 99" in capsys.readouterr().err
+
+
+def test_requirements_of_a_job_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that wants more GPUs than there are fails the check."""
+    file = tmp_path / "wishes.json"
+    file.write_text('{"schema_version": 1, "num_gpus": 64}')
+    assert main(["--requirements", str(file)]) == 1
+    assert "JOB951" in capsys.readouterr().out
+
+
+def test_another_machine_is_not_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--deep with --facts is refused: it would try this machine and judge that one."""
+    assert main(["--facts", str(tmp_path / "none.json"), "--deep"]) == 2
+    assert "this machine" in capsys.readouterr().err
+
+
+def test_choose_answers_for_collected_facts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`env-check choose --facts` names the variant of another machine; 3 = too little is known."""
+    file = tmp_path / "facts.json"
+    file.write_text('{"schema_version": 1, "host": {"machine": "x86_64"}}')
+    assert main(["choose", "--facts", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["variant"] == "cpu"
+    card = {"vendor": "nvidia", "device_id": "2684", "bound_to": ""}
+    facts = {"schema_version": 1, "host": {"machine": "x86_64"}, "gpu": {"cards": [card]}}
+    file.write_text(json.dumps(facts))
+    assert main(["choose", "--facts", str(file)]) == 3

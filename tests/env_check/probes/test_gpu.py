@@ -65,3 +65,17 @@ def test_a_forbidden_kernel_log_is_unknown() -> None:
     said = {"exit_code": 1, "stderr": "dmesg: read kernel buffer failed: Operation not permitted"}
     found = gpu(commands={"dmesg": said})
     assert isinstance(found.kernel_log, Unknown)
+
+
+def test_the_alternatives_of_debian_are_followed() -> None:
+    """The link in the library folder tells the version of the file it leads to."""
+    folder = "/usr/lib/x86_64-linux-gnu"
+    target = f"{folder}/nvidia/current/libcuda.so.535.247.01"
+    found = gpu(folders={folder: ["libcuda.so.1"]}, links={f"{folder}/libcuda.so.1": target})
+    assert found.libcuda == ("535.247.01",)
+
+
+def test_the_libcuda_of_a_jetson_has_no_driver_version() -> None:
+    """libcuda.so.1.1 is a name, not a driver of version 1.1."""
+    found = gpu(folders={"/usr/lib/x86_64-linux-gnu": ["libcuda.so.1", "libcuda.so.1.1"]})
+    assert found.libcuda == ()

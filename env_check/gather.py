@@ -1,0 +1,77 @@
+"""Facts for a command: of this machine or of a file, with what was asked for added."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from typing import Any, Optional
+
+from env_check.collect import collect
+from env_check.facts import Facts, FactsError, Requirements, versioned
+from env_check.system import LocalSystem
+
+HAND_OVER = "trainbox check --job JOB"
+
+
+def add_gathering_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--deep", action="store_true", help="try the stack in child processes")
+    parser.add_argument("--network", action="store_true", help="ask hub and tracking server too")
+    parser.add_argument("--facts", metavar="FILE", help="judge collected facts, not this machine")
+    parser.add_argument(
+        "--requirements", metavar="FILE", help="JSON of a job's wishes (`trainbox check --job`)"
+    )
+
+
+class Refused(Exception):
+    """A request that cannot be served: its error id and the fix."""
+
+    def __init__(self, error_id: str, what: str, *, fix: str) -> None:
+        super().__init__(what)
+        self.error_id, self.fix = error_id, fix
+
+
+def gather(args: argparse.Namespace) -> Facts:
+    """Return the facts to judge: of a file or of this machine, with what was asked for added.
+
+    Raises:
+        Refused: a file that is not what it should be, or --deep for another machine.
+    """
+    wants = _from_file(args.requirements, Requirements, "requirements-unreadable", HAND_OVER)
+    if args.facts:
+        if args.deep or args.network:
+            raise Refused(
+                "cli-arguments",
+                "--deep and --network try this machine, --facts is of another",
+                fix="leave out --deep and --network, or --facts",
+            )
+        facts = _from_file(args.facts, Facts, "facts-unreadable", "env-check collect > facts.json")
+        judged: Facts = replace(facts, requirements=wants or facts.requirements)
+        return judged
+    system = LocalSystem()
+    facts = replace(collect(system), requirements=wants)
+    if args.network or (wants and (wants.needs_download or wants.tracking_uri)):
+        from env_check.probes.network import ask
+
+        facts = replace(facts, network=ask(system, facts.network, wants))
+    if args.deep:
+        from env_check.deep.run import try_stack
+
+        facts = replace(facts, deep=try_stack(system, facts, _progress))
+    return facts
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _from_file(path: Optional[str], kind: Any, error_id: str, made_by: str) -> Any:
+    """Return the dataclass in a JSON file, None for no file."""
+    if not path:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            return versioned(json.load(file), kind)
+    except (OSError, ValueError, FactsError) as error:
+        raise Refused(error_id, f"{path}: {error}", fix=f"make it with `{made_by}`") from error
