@@ -9,6 +9,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, Optional
 
+from env_check import render
+from env_check.choose import choose
+from env_check.findings import exit_code
+from env_check.gather import Refused, add_gathering_arguments, gather
+from env_check.judge import judge
+
 EXIT_REFUSED = 2
 SUB_COMMANDS = {
     "collect": "print the facts of this machine as JSON, to be judged elsewhere with --facts",
@@ -60,8 +66,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
-    from env_check.gather import add_gathering_arguments
-
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="print JSON (docs/env-check.md)")
     shape.add_argument("--markdown", action="store_true", help="print Markdown for an issue")
@@ -71,8 +75,6 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    from env_check.gather import Refused
-
     try:
         if arguments and arguments[0] in SUB_COMMANDS:
             return _sub_command(arguments[0], arguments[1:])
@@ -94,12 +96,6 @@ def _sub_command(name: str, arguments: list[str]) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Facts, findings, report: the order of every check."""
-    from env_check import render
-    from env_check.choose import choose
-    from env_check.findings import exit_code
-    from env_check.gather import gather
-    from env_check.judge import judge
-
     facts = gather(args)
     findings, choice = judge(facts), choose(facts)
     show = render.as_json if args.json else render.markdown if args.markdown else render.text

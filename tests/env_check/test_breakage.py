@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from env_check.collect import PROBES, collect
+from env_check.explain import explain_text
 from env_check.facts import Facts, Python, to_json
 from env_check.judge import judge
 from env_check.probes import network, python, storage
@@ -213,3 +214,43 @@ def test_an_engine_without_gpu_runtime_is_named() -> None:
     if not isinstance(engine.server_version, str) or "nvidia" in engine.runtimes:
         pytest.skip("needs a Docker engine without GPU runtime")
     assert ids(replace(HEALTHY, engine=engine)) == ["CTR412"]
+
+
+@pytest.fixture
+def image() -> str:
+    """A local image with a python3, without asking any registry."""
+    if shutil.which("docker") is None:
+        pytest.skip("needs a Docker engine")
+    command = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"]
+    names = subprocess.run(command, capture_output=True, text=True).stdout.split()
+    ours = [name for name in names if name.startswith("trainbox") and "<none>" not in name]
+    if not ours:
+        pytest.skip("needs a local image of trainbox or its base")
+    return ours[0]
+
+
+@pytest.mark.docker
+def test_a_container_with_the_default_shared_memory_is_named(image: str) -> None:
+    """64 MiB, what an engine gives unasked, is STO801; with --shm-size it is gone."""
+    root = Path(__file__).parents[2]
+    start = ["docker", "run", "--rm", "--network", "none", "-v", f"{root}:/src:ro", "-w", "/src"]
+    check = ["-e", "PYTHONPATH=/src", image, "python3", "-m", "env_check", "--json"]
+
+    def found(*options: str) -> list[str]:
+        done = subprocess.run([*start, *options, *check], capture_output=True, text=True)
+        return [each["id"] for each in json.loads(done.stdout)["findings"]]
+
+    assert "STO801" in found()
+    assert "STO801" not in found("--shm-size=1g")
+
+
+@pytest.mark.docker
+def test_the_engine_s_own_words_are_explained(image: str) -> None:
+    """What a real engine without GPU runtime says to --gpus is explained as the missing toolkit."""
+    done = subprocess.run(
+        ["docker", "run", "--rm", "--network", "none", "--gpus", "all", image, "true"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode == 0:
+        pytest.skip("this engine can hand on a GPU")
+    assert explain_text(done.stderr)[0].cause_id == "container_toolkit_missing"
