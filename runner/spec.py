@@ -6,12 +6,21 @@ becomes is `runner.plan`.
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Auto = Literal["auto"]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _at_home(path: str) -> str:
+    """Return a path with the user's home folder for `~/`, as a shell would give it."""
+    return os.path.expanduser(path) if path.startswith("~/") else path
+
+
+PathText = Annotated[Text, AfterValidator(_at_home)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*(s|m|h|d)$")]
@@ -68,7 +77,7 @@ Format = Literal["messages", "prompt_completion", "alpaca", "sharegpt", "prefere
 class DataSource(Section):
     """One file or hub data set."""
 
-    path: Text
+    path: PathText
     """Local .jsonl, .json, .csv or .parquet file, or the name of a data set on the hub."""
     format: Format = "messages"
     """What a row holds; see docs/jobs.md for the columns of each format."""
@@ -106,7 +115,7 @@ class Data(Section):
     """What to do with a row that is not of its format; drops are counted and recorded."""
     loss_on: Literal["assistant", "completion", "all"] = "assistant"
     """Tokens that carry loss: every assistant turn, the last one alone, or all tokens."""
-    chat_template: Text = "tokenizer"
+    chat_template: PathText = "tokenizer"
     """`tokenizer` for the model's own template, or the path of a .jinja file."""
     packing: Literal["auto"] | bool = "auto"
     """Put several short samples into one row of max_length tokens, attention kept apart."""

@@ -38,7 +38,7 @@ from runner.base_model.hub_errors import (
     require_trainable,
     translated,
 )
-from runner.record.layout import cache_root
+from runner.record.layout import cache_root, user_cache
 
 DESCRIBING = (
     "config.json",
@@ -306,8 +306,7 @@ def _hub_cache() -> Path:
     """Return the hub's cache as huggingface_hub finds it, without importing that."""
     if explicit := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
         return Path(os.path.expandvars(explicit)).expanduser().absolute()
-    user_cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    home = os.environ.get("HF_HOME") or f"{user_cache}/huggingface"
+    home = os.environ.get("HF_HOME") or str(user_cache() / "huggingface")
     return Path(os.path.expandvars(home)).expanduser().absolute() / "hub"
 
 

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.errors import BackendError
+
 SCHEMA_VERSION = 1  # of plan.json, manifest.json and journal.jsonl
 
 
@@ -20,8 +22,26 @@ def cache_root() -> Path:
     """Return trainbox's own cache: $TRAINBOX_CACHE, or `trainbox` in the user's cache folder."""
     if explicit := os.environ.get("TRAINBOX_CACHE"):
         return Path(explicit).absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base).absolute() / "trainbox"
+    return user_cache().absolute() / "trainbox"
+
+
+def user_cache() -> Path:
+    """Return the user's cache folder: $XDG_CACHE_HOME, or `.cache` in the home folder.
+
+    Raises:
+        BackendError: neither is known, as for a bare user id in a container.
+    """
+    if explicit := os.environ.get("XDG_CACHE_HOME"):
+        return Path(explicit)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError as error:
+        raise BackendError(
+            id="cache-no-home",
+            what=f"user {os.getuid()} has no home folder",
+            why="models and prepared data are kept below it",
+            fix="set HOME, or TRAINBOX_CACHE and HF_HOME, to a folder you can write",
+        ) from error
 
 
 def new_run_id(name: str) -> str:

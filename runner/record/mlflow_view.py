@@ -189,7 +189,10 @@ def datasets_of(plan: Mapping[str, Any]) -> list[DatasetView]:
 
 def without_home(text: str) -> str:
     """Return a text with the user's home folder written as `~`."""
-    home = str(Path.home())
+    try:
+        home = str(Path.home())
+    except RuntimeError:  # a bare user id in a container has none
+        return text
     return text.replace(home, "~") if len(home) > 1 else text
 
 

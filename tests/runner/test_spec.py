@@ -65,3 +65,12 @@ def test_every_key_says_what_it_means(section: type[BaseModel]) -> None:
     for name, field in section.model_fields.items():
         assert field.description, f"{section.__name__}.{name} has no docstring"
         assert field.description.endswith("."), f"{section.__name__}.{name}"
+
+
+def test_home_is_written_as_in_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~/` means the home folder for data and template, as it does for the model."""
+    monkeypatch.setenv("HOME", "/there")
+    data = spec.Data(
+        train=[spec.DataSource(path="~/a.jsonl")], max_length=8, chat_template="~/b.jinja"
+    )
+    assert (data.train[0].path, data.chat_template) == ("/there/a.jsonl", "/there/b.jinja")
