@@ -101,8 +101,11 @@ class ContainerProcess:
                             log.write(data)
             except OSError:  # the engine or the reader has gone; the run goes on
                 pass
-        # the SDK took this socket out of its pool and closes its file object alone
-        getattr(self._output, "_sock", self._output).close()
+        # the SDK hands out a file object of a socket that nobody else closes
+        beneath = getattr(self._output, "_sock", None)
+        self._output.close()
+        if beneath is not None:
+            beneath.close()
 
     def _wait_for_end(self) -> None:
         """Note the exit code; an engine that is away for a while is waited for."""
