@@ -226,24 +226,26 @@ def companions(facts: Facts) -> Optional[Verdict]:
     cause_id="mixed_cuda_libs",
 )
 def mixed_libraries(facts: Facts) -> Optional[Verdict]:
-    """LD_LIBRARY_PATH puts other CUDA libraries before those that torch was built with."""
-    python = facts.python
+    """LD_LIBRARY_PATH puts other CUDA libraries first; older ones are a fault, else a warning."""
+    packages = facts.python.packages
     if not torch_cuda(facts):
         return None
-    clashes = tuple(
-        f"{folder.path}/{library} before {package} {python.packages[package]}"
-        for folder in python.loader_folders
+    clashes = [
+        (f"{folder.path}/{library} before {package} {packages[package]}", library, package)
+        for folder in facts.python.loader_folders
         for library in folder.libraries
-        for package in _package_of(library, python.packages)
-        if _differs(library, python.packages[package])
-    )
+        for package in _package_of(library, packages)
+        if _differs(library, packages[package])
+    ]
     duplicates = _duplicates(facts)
     if not clashes and not duplicates:
         return None
-    return fault(
+    is_older = any(_is_older(library, packages[package]) for _, library, package in clashes)
+    return (fault if is_older else warning)(
         "CUDA libraries of another installation come first on the loader path",
-        evidence=(clashes or duplicates)[:6],
-        why="torch loads a mixture: undefined symbols (nvJitLink), cuDNN or cuBLAS errors",
+        evidence=(tuple(line for line, _, _ in clashes) or duplicates)[:6],
+        why="torch's libraries load others by name and may get these: undefined symbols "
+        "(nvJitLink), cuDNN or cuBLAS errors",
         fix=("unset LD_LIBRARY_PATH", "and take the line that sets it out of ~/.bashrc"),
         verify="`env-check` reports no TORCH608",
     )
@@ -276,6 +278,16 @@ def _differs(library: str, installed: str) -> bool:
     """Tell whether a file is of the same major and another version than the wheel's."""
     mine, theirs = support.version(_parts(library)[1]), support.version(installed)
     return len(mine) > 1 and mine[0] == theirs[0] and mine[:2] != theirs[:2]
+
+
+def _is_older(library: str, installed: str) -> bool:
+    """Tell whether a file is one that others load by name, and lacks symbols of the wheel's.
+
+    What torch itself is linked to is safe: its RPATH comes before LD_LIBRARY_PATH.
+    """
+    family, version = _parts(library)
+    by_name = family in ("nvJitLink", "cudnn", "cublas", "cublasLt", "cusparse", "nvrtc")
+    return by_name and support.version(version)[:2] < support.version(installed)[:2]
 
 
 def _duplicates(facts: Facts) -> tuple[str, ...]:
