@@ -19,36 +19,30 @@ def judge(facts: Facts, rules: tuple[Rule, ...] = RULES) -> tuple[Finding, ...]:
 
 
 def fold(found: list[tuple[Rule, Finding]]) -> tuple[Finding, ...]:
-    """Hang each finding that a lower fault explains under the lowest such fault."""
-    found = sorted(found, key=lambda pair: pair[1].layer)
-    causes = [
-        (rule, finding)
-        for rule, finding in found
-        if finding.status is Status.FAIL and not _cause(rule, finding, found)
-    ]
+    """Hang each finding that another fault explains under the root of that fault.
+
+    Rules that nothing explains come first, from the lowest layer up, then the symptoms. A symptom
+    may be explained by any such fault, and by another symptom in a lower layer.
+    """
+    ordered = sorted(found, key=lambda pair: (bool(pair[0].explained_by), pair[1].layer))
     roots: dict[str, Finding] = {}
-    loose: list[tuple[Rule, Finding]] = []
-    for rule, finding in found:
-        if _cause(rule, finding, causes):
-            loose.append((rule, finding))
-        else:
+    root_of: dict[str, str] = {}  # every fault so far → the root it hangs under
+    for rule, finding in ordered:
+        cause = _cause(rule, finding, [(r, f) for r, f in ordered if f.id in root_of])
+        if cause is None:
             roots[finding.id] = finding
-    for rule, finding in loose:
-        cause = _cause(rule, finding, causes)
-        assert cause is not None
-        roots[cause.id] = roots[cause.id].with_follower(finding)
+        else:
+            root = roots[root_of[cause.id]]
+            roots[root.id] = root.with_follower(finding)
+        if finding.status is Status.FAIL:
+            root_of[finding.id] = root_of[cause.id] if cause else finding.id
     return tuple(sorted(roots.values(), key=lambda each: (SEVERITY[each.status], each.layer)))
 
 
-def _cause(rule: Rule, finding: Finding, among: list[tuple[Rule, Finding]]) -> Optional[Finding]:
-    """Return the lowest fault that explains a finding, None where it stands for itself."""
-    for other_rule, other in among:
-        if other.status is not Status.FAIL or other.id == finding.id:
-            continue
-        if other.layer not in rule.explained_by:
-            continue
-        # Two symptoms do not explain each other; the more particular rule explains the symptom.
-        if other_rule.explained_by and other.layer >= finding.layer:
-            continue
-        return other
+def _cause(rule: Rule, finding: Finding, faults: list[tuple[Rule, Finding]]) -> Optional[Finding]:
+    """Return the first fault that explains a finding, None where it stands for itself."""
+    for other_rule, other in faults:
+        is_symptom = bool(other_rule.explained_by)
+        if other.layer in rule.explained_by and not (is_symptom and other.layer >= finding.layer):
+            return other
     return None

@@ -49,6 +49,12 @@ def test_a_symptom_explains_a_later_one() -> None:
     assert order(LATER, SYMPTOM, DRIVER) == [("A101", ["C101", "D101"])]
 
 
+def test_what_follows_from_a_consequence_hangs_under_the_root() -> None:
+    """A chain of consequences has one head, and nothing in it is lost."""
+    last = make("E101", Layer.TRIED, explained_by=(Layer.DEVICE,))
+    assert order(last, SYMPTOM, DRIVER) == [("A101", ["C101", "E101"])]
+
+
 def test_a_warning_explains_nothing() -> None:
     """Only a fault has consequences."""
     warning = make("A101", Layer.DRIVER, Status.WARN)
