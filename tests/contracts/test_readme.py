@@ -89,13 +89,14 @@ def test_every_command_of_the_documents_is_known() -> None:
 
 
 def test_make_targets_of_the_documents_exist() -> None:
-    """Every target and job that a `make` line names is there."""
+    """Every target, variable and job that a `make` line names is there."""
     lines = [shlex.split(line) for one in DOCUMENTS for line in commands_of(one)]
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for words in (words[1:] for words in lines if words[0] == "make"):
         for word in words:
             name, _, value = word.partition("=")
-            assert Path(value).is_file() if value else f"\n{name}: " in makefile, word
+            assert (f"$({name})" if value else f"\n{name}: ") in makefile, word
+            assert name != "JOB" or (ROOT / value).is_file(), word
 
 
 def test_ci_runs_the_two_main_commands() -> None:
