@@ -41,7 +41,10 @@ INTO_LOG = 'exec 2>>"$0"; exec "$@"'
 
 
 class ContainerProcess:
-    """A training container; standard output arrives over the engine and is stored nowhere."""
+    """A training container; standard output arrives over the engine and is stored nowhere.
+
+    All that the SDK raises for an answer or for none is an OSError.
+    """
 
     def __init__(self, container: str, run: RunDir) -> None:
         self._container = container
@@ -65,23 +68,19 @@ class ContainerProcess:
         return self._exit_code
 
     def send_signal(self, signal_number: int) -> None:
-        from docker.errors import APIError
-
         try:
             self._control.kill(self._container, signal_number)
-        except APIError:  # it has ended meanwhile
+        except OSError:  # it has ended meanwhile, or the engine is away
             pass
 
     def kill(self) -> None:
         if self._exit_code is None:
             self.send_signal(signal.SIGKILL)
             return
-        from docker.errors import APIError
-
         self._pump.join(timeout=5)
         try:
             self._control.remove_container(self._container, force=True)
-        except APIError:  # somebody else did
+        except OSError:  # somebody else did, or the engine is away; the next attempt removes it
             pass
         self._wait.join(timeout=5)
         self._streams.close()

@@ -183,7 +183,7 @@ def _run(command: list[str], log: Path, say: Say) -> tuple[int, str]:
             env={**os.environ, "DOCKER_BUILDKIT": "1"},
         )
         assert process.stdout is not None
-        with process.stdout:
+        try:
             for line in process.stdout:
                 lines.append(line)
                 file.write(line)
@@ -193,7 +193,11 @@ def _run(command: list[str], log: Path, say: Say) -> tuple[int, str]:
                 elif time.monotonic() - said_at > SAY_SECONDS and (found := OUTPUT.match(line)):
                     said_at = time.monotonic()
                     say(f"    {found['text'][:90]}")
-    return process.wait(), "".join(lines)
+            return process.wait(), "".join(lines)
+        finally:
+            process.terminate()  # Ctrl-C; one that has ended is not touched
+            process.wait()
+            process.stdout.close()
 
 
 @contextmanager
