@@ -6,7 +6,8 @@ from env_check import support
 from env_check.explain.causes import Cause
 from env_check.explain.report import Report
 
-TORCH_INDEX = "https://download.pytorch.org/whl"  # the public index of the PyTorch project
+# uv knows where PyTorch keeps its builds: `--torch-backend=cu128` needs no address.
+INSTALL = "pip install uv && uv pip install"
 _NEEDS_A_BUILD = (
     "cpu_only_torch",
     "gpu_arch_not_in_wheel",
@@ -69,7 +70,7 @@ def _newest(line: str) -> str:
 
 def _install(torch: str, tag: str) -> str:
     pinned = f"torch=={torch}" if torch else "torch"
-    return f"pip install {pinned} --index-url {TORCH_INDEX}/{tag}"
+    return f"{INSTALL} {pinned} --torch-backend={tag}"
 
 
 def _pair_command(report: Report) -> list[str]:
@@ -77,6 +78,6 @@ def _pair_command(report: Report) -> list[str]:
     if not pair:
         return []
     tag = report.torch.partition("+")[2]
-    index = f" --index-url {TORCH_INDEX}/{tag}" if tag else ""
     audio = f" torchaudio=={pair[1]}" if pair[1] else ""
-    return [f"pip install --no-deps torchvision=={pair[0]}{audio}{index}"]
+    packages = f"--no-deps torchvision=={pair[0]}{audio}"
+    return [f"{INSTALL} {packages} --torch-backend={tag}" if tag else f"pip install {packages}"]

@@ -33,7 +33,6 @@ TOKEN = re.compile(
 INVENTED = {"alice", "jo", "me", "meadow", "other", "someone", "trainbox", "user", "you"}
 ALLOWED = {
     "Dockerfile": OWN_FOLDER,  # folders inside the image
-    "env_check/explain/advice.py": INDEX,  # where a user finds PyTorch's builds
 }
 
 

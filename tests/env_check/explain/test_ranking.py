@@ -87,7 +87,7 @@ def test_advice_passes_the_products_own_rules() -> None:
         "CUDA error: no kernel image is available for execution on the device\n"
     )
     diagnosis = explain_text(text)[0]
-    assert any("/whl/cu126" in fix for fix in diagnosis.fix)
+    assert any("--torch-backend=cu126" in fix for fix in diagnosis.fix)
     assert not any("cu13" in fix for fix in diagnosis.fix)
 
 
