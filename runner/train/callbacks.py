@@ -58,13 +58,7 @@ class Recorder(TrainerCallback):
         self._attempt.phase("train")
         self._mark = time.monotonic()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        control.should_save = self._saver.is_due(state.global_step)
-        control.should_training_stop |= self._attempt.stop.requested
-
-    def on_log(
+    def on_log(  # after every step, before the trainer looks whether to save and to stop
         self,
         args: TrainingArguments,
         state: TrainerState,
@@ -85,6 +79,8 @@ class Recorder(TrainerCallback):
         every = self._attempt.job["train"]["eval_steps"]
         if every and step % every == 0 and step < self._attempt.plan.training.num_steps:
             self._evaluate("during", step)
+        control.should_save = self._saver.is_due(step)
+        control.should_training_stop |= self._attempt.stop.requested
         self._mark = time.monotonic()
 
     def evaluate_after(self, step: int) -> None:

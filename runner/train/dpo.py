@@ -29,6 +29,7 @@ class DpoTrainer(Recorded, DPOTrainer):
 def train(attempt: Attempt) -> int:
     """Train the run's plan and return the exit code."""
     plan, dpo = attempt.plan, attempt.plan.job["dpo"]
+    seed.check_device(plan)
     seed.pin(plan)
     resumed = find_checkpoint(attempt)
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import torch
-
 from runner.errors import TrainboxError, TrainingError
 from runner.plan import Plan
 
 MESSAGE_CHARS = 200
+NO_MEMORY = "can't allocate memory"  # PyTorch's allocator on the CPU, a RuntimeError
 
 
 def explain(error: Exception, plan: Plan) -> TrainboxError:
     """Return the fault behind an exception that nobody expected; its traceback is in the log."""
     message = str(error)
-    if (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "can't allocate memory" in message
-    ):
+    # by name: this module must work where torch cannot be imported
+    if type(error).__name__ in ("OutOfMemoryError", "MemoryError") or NO_MEMORY in message:
         return _out_of_memory(plan)
+    if isinstance(error, ImportError):
+        return TrainingError(
+            id="train-broken-stack",
+            what=f"{type(error).__name__}: {_first_line(message)}",
+            why="the training libraries cannot be imported, or do not fit together",
+            fix="run `trainbox check`: it names the layer and the command that mends it",
+        )
     if "does not have a deterministic implementation" in message:
         return TrainingError(
             id="train-not-deterministic",
@@ -40,6 +44,8 @@ def _out_of_memory(plan: Plan) -> TrainingError:
         tokens *= 2  # chosen and rejected go through together
     numbers = f"micro-batch {training.micro_batch_size} x {plan.train_data.longest} tokens"
     if training.device == "cuda":
+        import torch
+
         free, total = torch.cuda.mem_get_info()
         peak = torch.cuda.max_memory_allocated()
         numbers += f"; peak {_gib(peak)} of {_gib(total)} GiB, {_gib(free)} GiB free"

@@ -26,6 +26,7 @@ class SftTrainer(Recorded, SFTTrainer):
 def train(attempt: Attempt) -> int:
     """Train the run's plan and return the exit code."""
     plan = attempt.plan
+    seed.check_device(plan)
     seed.pin(plan)
     resumed = find_checkpoint(attempt)
 

@@ -209,3 +209,20 @@ def test_a_full_disk_stops_the_run_after_three_failed_saves(
     assert failure_of(begun)["id"] == "checkpoint-cannot-be-written"
     assert not list(begun.checkpoints.glob("step-*"))
     assert trainer.train(begun) == 0, log_of(begun)
+
+
+@pytest.mark.parametrize(
+    ("changed", "id"),
+    [
+        ({"device": "cuda"}, "train-no-gpu"),
+        ({"compute_dtype": "float16"}, "train-float16-on-cpu"),
+    ],
+)
+def test_another_device_than_planned_is_refused(
+    trainer: ForkedTrainer, begun: RunDir, changed: dict[str, str], id: str
+) -> None:
+    """A plan for a card does not quietly train on the CPU."""
+    plan = read_plan(begun.plan)
+    replace(plan, training=replace(plan.training, **changed)).write(begun.plan)
+    assert trainer.train(begun) == 1
+    assert failure_of(begun)["id"] == id
