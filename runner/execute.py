@@ -70,3 +70,8 @@ def print_summary(run: RunDir, outcome: Outcome, samples: Samples, tracked: str)
     if answers := samples.render():
         print(f"\n{answers}")
     print(f"\n{render_state(run, read_state(run))}\n{'mlflow':14} {tracked}", flush=True)
+    if outcome.status == "failed":
+        from runner.diagnose import diagnose, render_diagnosis  # its tables: after a failure alone
+
+        if diagnosis := diagnose(run):
+            print(f"\n{render_diagnosis(diagnosis)}", flush=True)
