@@ -97,7 +97,7 @@ def gather_lock(prefix: Path | None = None, source_root: Path = SOURCE_ROOT) -> 
     except (OSError, ValueError, KeyError, TypeError):
         pass
     for lock in sorted((source_root / "locks").glob("*.lock")):
-        pins = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(), re.M))
+        pins = dict(re.findall(r"^([A-Za-z0-9._-]+)={2,3}([^\s;\\]+)", lock.read_text(), re.M))
         marks = {name: pins[name] for name in PACKAGES if name in pins}
         if marks.get("torch") and all(_version(name) == pin for name, pin in marks.items()):
             digest = _sha256(lock.read_bytes())
