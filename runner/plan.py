@@ -142,6 +142,9 @@ def build_plan(
     device = "cuda" if gpu else "cpu"
     if gpu is None and job.resources.gpus:
         decide("resources.gpus", "auto", 0, "no NVIDIA GPU answers here: training on the CPU")
+    options = _decide_options(job, device, decide)
+    if device == "cpu" and options["compute_dtype"] == "float16":
+        raise _float16_on_cpu()
     num_rows, longest = train_data.num_samples, train_data.longest
     if job.data.packing is True:
         assert packed_rows is not None, "a job that packs needs the number of packed rows"
@@ -156,7 +159,7 @@ def build_plan(
         num_epochs=epochs,
         warmup_steps=math.ceil(steps * job.train.warmup_ratio),
         num_threads=machine.num_cpus,
-        **_decide_options(job, device, decide),
+        **options,
     )
     resolved = job.canonical()
     resolved["train"] |= {
@@ -201,6 +204,15 @@ def choose_gpu(job: Job, machine: Machine) -> Gpu | None:
         what=f"`resources.gpu` asks for {wanted!r}, which is not in this machine ({present})",
         why="training on another card than the one asked for may not fit or cost more",
         fix="name one that is here, or leave `resources.gpu` out to take the first",
+    )
+
+
+def _float16_on_cpu() -> PlanError:
+    return PlanError(
+        id="plan-float16-cpu",
+        what="`model.dtype` is float16, and this run is on a CPU",
+        why="PyTorch has no gradient scaler for float16 on a CPU: small gradients become zero",
+        fix="write `model.dtype: float32` (or bfloat16), or train on a GPU",
     )
 
 

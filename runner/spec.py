@@ -145,7 +145,7 @@ class Dpo(Section):
 
     beta: Annotated[float, Field(gt=0.0)] = 0.1
     """Strength of the pull to the reference model."""
-    loss_type: Literal["sigmoid", "hinge", "ipo", "robust"] = "sigmoid"
+    loss_type: Literal["sigmoid", "hinge", "ipo"] = "sigmoid"
     """Loss on the margin between chosen and rejected."""
 
 

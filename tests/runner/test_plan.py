@@ -116,3 +116,11 @@ def test_packed_rows_decide_the_number_of_steps() -> None:
     job = tiny_job(data={"packing": True}, train={"effective_batch_size": 2})
     plan = tiny_plan(job, train_data=split(10), packed_rows=3)
     assert plan.training.num_steps == 2 * 3
+
+
+def test_float16_on_a_cpu_is_refused_before_anything_starts() -> None:
+    """What the training process would refuse after loading is refused by the plan."""
+    job = tiny_job(model={"name_or_path": "org/tiny", "dtype": "float16"})
+    with pytest.raises(PlanError, match="plan-float16-cpu"):
+        tiny_plan(job)
+    assert tiny_plan(job, machine=GPU_MACHINE).training.compute_dtype == "float16"
