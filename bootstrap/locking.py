@@ -1,8 +1,8 @@
 """`make lock`: resolve the inputs in locks/ with uv and write the locks. Needs the dev layer.
 
 cu130.lock is resolved; everything else follows it. cpu.lock is the same set with the CPU build of
-torch and without CUDA's packages; cli.lock and dev.lock are resolved under its versions. So a
-version above torch is chosen once, and no lock can hold two builds of torch.
+torch and without CUDA's packages; the others are resolved under its versions. So a version above
+torch is chosen once, and no lock can hold two builds of torch.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ PYTHONS = {
     "cu130": ["3.11", "3.12"],
     "dev": ["3.11", "3.12"],
     "cli": ["3.10", "3.11", "3.12", "3.13"],
+    "mlflow": ["3.11", "3.12"],
 }
 CUDA_PACKAGES = ("cuda-", "nvidia-", "triton")
 
@@ -41,8 +42,10 @@ def make_locks(root: Path, *, options: Sequence[str] = ()) -> dict[str, str]:
     pins = {
         "cu130": cu130,
         "cpu": with_cpu_torch(cu130, parse_lock((root / "locks/cpu.in").read_text())),
-        "cli": resolve(root, "cli", under=above_torch, options=options),
-        "dev": resolve(root, "dev", under=above_torch, options=options),
+        **{
+            name: resolve(root, name, under=above_torch, options=options)
+            for name in ("cli", "dev", "mlflow")
+        },
     }
     return {
         name: render_lock(found, source=f"{name}.in", inputs=inputs_digest(root, name))
@@ -91,9 +94,9 @@ def resolve(
     """
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder, "constraints.txt")
-        constraints.write_text(
-            "".join(f"{p.name}=={p.version} ; python_version >= '3.11'\n" for p in under)
-        )
+        # a marker that does not divide the input's own Pythons sends uv looking at later ones
+        marker = " ; python_version >= '3.11'" if "3.10" in PYTHONS[name] else ""
+        constraints.write_text("".join(f"{p.name}=={p.version}{marker}\n" for p in under))
         output = Path(folder, f"{name}.lock")
         if _lock(root, name).exists():
             output.write_text(_lock(root, name).read_text())

@@ -11,8 +11,8 @@ from bootstrap.lockfile import Pin, inputs_of, parse_lock
 from bootstrap.locking import inputs_digest
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("cpu", "cu130", "cli", "dev")
-TORCH = {"cpu": ["2.13.0+cpu"], "cu130": ["2.13.0"], "cli": [], "dev": []}
+NAMES = ("cpu", "cu130", "cli", "dev", "mlflow")
+TORCH = {"cpu": ["2.13.0+cpu"], "cu130": ["2.13.0"], "cli": [], "dev": [], "mlflow": []}
 
 
 def text_of(name: str) -> str:
@@ -85,7 +85,7 @@ def test_cpu_and_cuda_agree_above_torch() -> None:
     assert {**cuda, "torch": ""} == {**cpu, **{name: cuda[name] for name in extra}, "torch": ""}
 
 
-@pytest.mark.parametrize("name", ["cli", "dev"])
+@pytest.mark.parametrize("name", ["cli", "dev", "mlflow"])
 def test_other_locks_agree_with_the_training_locks(name: str) -> None:
     """A package in two locks has one version: layers do not move each other's packages."""
     training = versions_of("cu130")
