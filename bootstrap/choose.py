@@ -1,4 +1,4 @@
-"""Choose the lock for this machine: the CPU build of torch where it serves and can be had."""
+"""Choose the lock for this machine: none with torch where containers train."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ def has_nvidia_gpu(exists: Callable[[str], bool] = lambda path: Path(path).exist
     return any(exists(mark) for mark in GPU_MARKS)
 
 
-def choose_known_lock(*, override: str, installed: str | None, has_gpu: bool) -> str | None:
-    """Return the lock that is certain without asking the index, or None.
+def choose_known_lock(
+    *, override: str, installed: str | None, has_gpu: bool, must_train: bool
+) -> str | None:
+    """Return the lock that is certain without asking an engine or the index, or None.
 
     Args:
         override: value of TRAINBOX_LOCK; empty where it is not set.
         installed: the base lock that the environment holds already.
+        must_train: tests train in the environment itself.
 
     Raises:
         SetupError: `override` is not a lock.
@@ -39,16 +42,29 @@ def choose_known_lock(*, override: str, installed: str | None, has_gpu: bool) ->
                 fix="unset TRAINBOX_LOCK",
             )
         return override
-    if has_gpu:
+    if installed == "cli" and not must_train:
+        return "cli"
+    if has_gpu and (must_train or installed in TRAINING_LOCKS):
         return "cu130"
     return installed if installed in TRAINING_LOCKS else None
 
 
-def choose_lock(known: str | None, *, offers_cpu_build: Callable[[], bool]) -> str:
-    """Return the lock to install; asks the index only where nothing else decides.
+def choose_lock(
+    known: str | None,
+    *,
+    must_train: bool,
+    has_gpu: bool,
+    has_containers: Callable[[], bool],
+    offers_cpu_build: Callable[[], bool],
+) -> str:
+    """Return the lock to install; asks engine and index only where nothing else decides.
 
     The CUDA build runs on a CPU too, at ten times the download.
     """
     if known is not None:
         return known
+    if not must_train and has_containers():
+        return "cli"
+    if has_gpu:
+        return "cu130"
     return "cpu" if offers_cpu_build() else "cu130"

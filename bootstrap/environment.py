@@ -26,6 +26,8 @@ from bootstrap.interpreter import fits
 from bootstrap.lockfile import Pin, parse_lock
 from bootstrap.pip import Pip
 from bootstrap.progress import Progress
+from runner.container.available import why_no_image
+from runner.container.image import choose_variant
 
 COMMANDS = ("trainbox", "env-check")
 FRESH = 2  # packages in a new virtual environment: pip, and setuptools before Python 3.12
@@ -103,7 +105,7 @@ def set_up(root: Path, *, with_dev: bool, environ: Mapping[str, str], progress: 
 
 def _is_current(environment: Environment, override: str, with_dev: bool) -> bool:
     stamp = read_stamp(environment)
-    wanted = _known_lock(stamp, override)
+    wanted = _known_lock(stamp, override, with_dev)
     if stamp is None or stamp.is_busy or wanted is None:
         return False
     return (
@@ -113,9 +115,12 @@ def _is_current(environment: Environment, override: str, with_dev: bool) -> bool
     )
 
 
-def _known_lock(stamp: Stamp | None, override: str) -> str | None:
+def _known_lock(stamp: Stamp | None, override: str, with_dev: bool) -> str | None:
     return choose_known_lock(
-        override=override, installed=stamp.lock if stamp else None, has_gpu=has_nvidia_gpu()
+        override=override,
+        installed=stamp.lock if stamp else None,
+        has_gpu=has_nvidia_gpu(),
+        must_train=with_dev,
     )
 
 
@@ -254,7 +259,10 @@ def _fill(
         stamp = replace(stamp, digests={})
         remove_torn_packages(environment)
     base = choose_lock(
-        _known_lock(stamp, override),
+        _known_lock(stamp, override, with_dev),
+        must_train=with_dev,
+        has_gpu=has_nvidia_gpu(),
+        has_containers=lambda: _has_containers(progress),
         offers_cpu_build=lambda: _offers_cpu_build(environment, pip, progress),
     )
     stale = _stale_locks(environment, stamp, base, with_dev)
@@ -273,6 +281,13 @@ def _fill(
     )
     write_stamp(environment, finished)
     progress.note("the environment is ready: .venv/bin/trainbox, .venv/bin/env-check")
+
+
+def _has_containers(progress: Progress) -> bool:
+    progress.start("looking for a Docker engine that can train")
+    reason = why_no_image(choose_variant("cpu"))
+    progress.finish(f"none: {reason}" if reason else "found; this environment needs no torch")
+    return reason is None
 
 
 def _offers_cpu_build(environment: Environment, pip: Pip, progress: Progress) -> bool:

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from runner.backends.base import Backend
 from runner.backends.docker import DockerBackend
 from runner.backends.host import HostBackend
+from runner.container.available import why_no_image
+from runner.container.image import choose_variant
+from runner.errors import BackendError
 
 BACKENDS: dict[str, Callable[[], Backend]] = {"host": HostBackend, "docker": DockerBackend}
 
 
 def choose_backend(name: str, *, say: Callable[[str], None]) -> Backend:
-    """Return the backend of that name; `auto` says what it chose and why."""
+    """Return the backend of that name; `auto` is a container where one can be had, and says so.
+
+    Raises:
+        BackendError: `auto` finds no place to train in.
+    """
     if name != "auto":
         return BACKENDS[name]()
-    say("backend: host (this environment)")
+    # every variant stands on a base of the same registry: one answers for all
+    reason = why_no_image(choose_variant("cpu"))
+    if reason is None:
+        say("backend: docker (an engine answers and has the image or can build it)")
+        return DockerBackend()
+    if not has_training_stack():
+        raise BackendError(
+            id="no-backend",
+            what=f"no container can be had: {reason}; and this environment cannot train itself",
+            why="it was made from locks/cli.lock, which has no torch",
+            fix="mend Docker (env-check says how), or get the training packages: "
+            "TRAINBOX_LOCK=cpu make setup (with a GPU: cu130)",
+        )
+    say(f"backend: host (no container: {reason})")
     return HostBackend()
+
+
+def has_training_stack() -> bool:
+    """Tell whether torch is installed here, without importing it."""
+    return find_spec("torch") is not None

@@ -28,6 +28,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         for name, value in clone.pip_settings().items():
             patch.setenv(name, value)
         patch.setattr("bootstrap.choose.GPU_MARKS", ())
+        patch.setenv("DOCKER_HOST", "unix:///nonexistent")
         yield clone
 
 
@@ -112,11 +113,25 @@ def test_cuda_build_serves_where_no_cpu_build_is_offered(whole: Clone) -> None:
     kept = offered.read_bytes()
     offered.unlink()
     try:
-        assert "none in your pip settings" in whole.set_up()
+        assert "none in your pip settings" in whole.set_up(with_dev=True)
         assert (whole.site_packages / "torch-2.13.0.dist-info").is_dir()
     finally:
         offered.write_bytes(kept)
         whole.set_up(lock="cpu")
+
+
+def test_host_of_containers_gets_no_torch(
+    tmp_path: Path, whole: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where an engine can train the environment stays thin; tests bring torch into it."""
+    monkeypatch.setattr("bootstrap.environment.why_no_image", lambda variant: None)
+    clone = Clone(tmp_path)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(clone.wheels))
+    assert "this environment needs no torch" in clone.set_up()
+    assert not list(clone.site_packages.glob("torch*"))
+    assert clone.set_up() == ""
+    clone.set_up(with_dev=True)
+    assert list(clone.site_packages.glob("torch*"))
 
 
 def test_changed_file_is_not_installed(whole: Clone) -> None:

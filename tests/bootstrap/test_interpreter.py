@@ -64,3 +64,21 @@ def test_explanation_names_what_was_found_and_one_command() -> None:
     text = interpreter.explain(["python3 is 3.9"], "")
     assert text.startswith("error[setup-no-python]: Python 3.11 or 3.12 is needed: python3 is 3.9")
     assert "apt-get install python3.11 python3.11-venv" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "has_docker", "expected"),
+    [(["setup"], True, True), (["setup"], False, False), (["setup", "--dev"], True, False)],
+)
+def test_other_pythons_serve_where_containers_train(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    has_docker: bool,
+    expected: bool,
+) -> None:
+    """The thin environment takes Python 3.13 as well, but no test can train in it."""
+    if has_docker:
+        fake_python(tmp_path, "docker", "20")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert interpreter.trains_elsewhere(arguments) is expected
