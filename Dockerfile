@@ -3,7 +3,7 @@
 # settings are mounted while packages are installed and are gone afterwards.
 
 ARG BASE_IMAGE
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS packages
 
 # Debian's and Ubuntu's names. A base that has them all needs no package mirror.
 ARG PYTHON=3.12
@@ -33,6 +33,19 @@ RUN --mount=type=bind,source=wheelhouse,target=/wheelhouse \
     pip install --require-hashes --no-deps --only-binary :all: --find-links /wheelhouse \
       --disable-pip-version-check --root-user-action ignore --progress-bar off --no-input \
       --requirement /opt/trainbox/lock
+
+# The MLflow server of compose.yaml, which says how it is started: LOCK=mlflow, --target mlflow. An
+# empty volume takes over the owner of /data.
+FROM packages AS mlflow
+RUN pip check --disable-pip-version-check \
+    && useradd --uid 10001 --user-group --no-create-home mlflow \
+    && install --directory --owner=mlflow --group=mlflow --mode=700 /data
+USER mlflow
+WORKDIR /data
+ENV HOME=/tmp PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1
+CMD ["mlflow", "server", "--help"]
+
+FROM packages
 
 # What was installed is what the lock says and starts, or there is no image.
 COPY image/prove.py /opt/trainbox/

@@ -137,6 +137,7 @@ def build_arguments(
         environ: proxies are passed by name, never by value.
     """
     arguments = ["build", "--progress=plain", f"--tag={tag}"]
+    arguments += [f"--target={variant.target}"] if variant.target else []
     for name, value in (
         ("BASE_IMAGE", variant.base_image),
         ("PYTHON", variant.python),

@@ -38,11 +38,13 @@ class Variant:
     lock: str  # locks/<lock>.lock
     base_image: str
     python: str = "3.12"  # of the base; `python<this>` is a package of it
+    target: str | None = None  # stage of the Dockerfile; None: the last one, with our code
 
 
 VARIANTS = {
     "cpu": Variant(name="cpu", lock="cpu", base_image=CUDA_13_0),
     "cu130": Variant(name="cu130", lock="cu130", base_image=CUDA_13_0),
+    "mlflow": Variant(name="mlflow", lock="mlflow", base_image=CUDA_13_0, target="mlflow"),
 }
 
 
@@ -76,7 +78,7 @@ def image_tag(variant: Variant, root: Path = SOURCE_ROOT) -> str:
             fix="start trainbox from its clone",
         )
     digest = hashlib.sha256(f"{variant.base_image}\n{variant.python}\n".encode())
-    for path in sorted(_sources(root, variant.lock)):
+    for path in sorted(_sources(root, variant)):
         digest.update(f"{path.relative_to(root)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return f"{REPOSITORY}:{variant.name}-{digest.hexdigest()[:TAG_DIGITS]}"
@@ -102,9 +104,9 @@ def locked_versions(lock: str) -> dict[str, str]:
     return {name: pins[name] for name in PACKAGES if name in pins}
 
 
-def _sources(root: Path, lock: str) -> Iterator[Path]:
-    yield root / "locks" / f"{lock}.lock"
-    for name in SOURCES:
+def _sources(root: Path, variant: Variant) -> Iterator[Path]:
+    yield root / "locks" / f"{variant.lock}.lock"
+    for name in SOURCES if variant.target is None else ["Dockerfile"]:  # other stages hold no code
         place = root / name
         for path in [place] if place.is_file() else place.rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:

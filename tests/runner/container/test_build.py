@@ -74,3 +74,11 @@ def test_the_proof_finds_what_the_lock_does_not_say() -> None:
     assert prove.compare(pins, {"torch": "2.13.0+cpu", "ruamel-yaml": "1.0", "pip": "24"}) == []
     faults = prove.compare(pins, {"torch": "2.13.0", "leftpad": "1"})
     assert len(faults) == 2 and "leftpad 1 is installed" in faults[0]
+
+
+def test_a_stage_is_built_by_its_name() -> None:
+    """The MLflow server is a stage of the same Dockerfile; the training image is the last one."""
+    words = build_arguments(VARIANTS["mlflow"], "trainbox:mlflow-0", ROOT, {}, {})
+    assert "--target=mlflow" in words and "--build-arg=LOCK=mlflow" in words
+    words = build_arguments(VARIANTS["cpu"], "trainbox:cpu-0", ROOT, {}, {})
+    assert not any(word.startswith("--target") for word in words)

@@ -55,6 +55,15 @@ def test_tag_keeps_where_nothing_of_the_image_changes(clone: Path) -> None:
     assert image_tag(CPU, clone) == before
 
 
+def test_the_servers_image_does_not_follow_our_code(clone: Path) -> None:
+    """A stage without our code keeps its tag when the code changes, and changes with its lock."""
+    before = image_tag(VARIANTS["mlflow"], clone)
+    (clone / "runner/plan.py").write_text("")
+    assert image_tag(VARIANTS["mlflow"], clone) == before
+    (clone / "locks/mlflow.lock").write_text("")
+    assert image_tag(VARIANTS["mlflow"], clone) != before
+
+
 def test_a_base_of_the_users_own_is_another_image(clone: Path) -> None:
     """TRAINBOX_BASE_IMAGE and TRAINBOX_BASE_PYTHON replace base and Python, and change the tag."""
     environ = {"TRAINBOX_BASE_IMAGE": "mirror.example/debian:12", "TRAINBOX_BASE_PYTHON": "3.11"}
