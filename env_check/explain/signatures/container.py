@@ -1,0 +1,38 @@
+# ruff: noqa: E501 (a row is a line)
+"""What container engines and WSL say when they cannot hand over the GPU."""
+
+from __future__ import annotations
+
+from env_check.explain.signatures.row import Signature as S
+
+# fmt: off
+ROWS: tuple[S, ...] = (
+    # ---- container engine
+    S("docker-device-driver", "container_toolkit_missing", 0.97, "capabilities", r"could not select device driver (?:\S{0,12} )?with capabilities: \[\[", "dockerd"),
+    S("docker-runtime", "container_toolkit_missing", 0.96, "runtime", r"(?:unknown or invalid runtime name|unknown runtime specified|invalid runtime name|runtime not found)[: ]{1,2}\"?nvidia|no runtime for \"nvidia\" is configured|failed to find runtime handler nvidia", "dockerd, containerd, cri-o"),
+    S("hook-missing", "container_toolkit_missing", 0.95, "container ctk executable", r"(?:exec:? \"?|fork/exec |stat |executable file ')\S{0,40}nvidia-(?:container-(?:runtime(?:-hook)?|toolkit|cli(?:\.real)?)|ctk)\"?'?[^\n]{0,60}(?:executable file not found|no such file or directory|not found)", "runc, dockerd"),
+    S("hook-not-found", "container_toolkit_missing", 0.8, "container ctk docker", r"nvidia-(?:ctk|docker2?|container-(?:cli|toolkit)): (?:command )?not found", "shell"),
+    S("cdi", "container_toolkit_missing", 0.93, "cdi stat", r"unresolvable cdi devices|cdi device injection failed|failed to inject cdi devices|could not apply required modification[^\n]{0,60}cdi|stat nvidia\.com/gpu=\S{1,20}: no such file|error setting up cdi|cdi registry[^\n]{0,60}(?:not|unresolv)", "podman, dockerd, containerd"),
+    S("k8s-no-gpu", "container_toolkit_missing", 0.55, "insufficient", r"insufficient nvidia\.com/gpu", "Kubernetes scheduler"),
+    S("docker-no-gpu-runtime", "container_toolkit_missing", 0.85, "container docker", r"nvidia[- ]container[- ](?:toolkit|runtime)[^\n]{0,40}(?:is not installed|not (?:be )?(?:found|detected)|missing)|nvidia-docker2?[^\n]{0,20}is not installed", "several programs"),
+    S("smi-not-found", "container_no_gpu_flag", 0.6, "smi", r"nvidia-smi['\"]?:? (?:command )?not found|executable file .?nvidia-smi.? not found|exec: \"nvidia-smi\": executable file not found|nvidia-smi: no such file|no such file or directory: ['\"]nvidia-smi", "shell, runc"),
+    S("ngc-no-driver", "container_no_gpu_flag", 0.85, "functionality", r"the nvidia driver was not detected\. ?gpu functionality will not be available", "entrypoint of NVIDIA images"),
+    S("ngc-start-with", "container_no_gpu_flag", 0.85, "container", r"use (?:the nvidia container toolkit|'?nvidia-docker run'?) to start this container", "entrypoint of NVIDIA images"),
+    S("nvml-unknown", "container_lost_gpu_cgroup", 0.9, "unknown", r"failed to initialize nvml: unknown error|nvml: unknown error|nvmlerror_unknown: unknown error", "nvidia-smi, NVML error 999"),
+    S("nvml-no-permission", "container_lost_gpu_cgroup", 0.6, "permissions", r"failed to initialize nvml: insufficient permissions", "nvidia-smi"),
+    S("mount-exists", "container_image_bundles_driver_libs", 0.95, "mount", r"mount error: file creation failed: [^\n]{0,300}(?:lib(?:nvidia|cuda|nvcuvid|nvoptix|vdpau)|nvidia-)[^\n]{0,80}: file exists", "libnvidia-container"),
+    S("ldconfig-empty-lib", "container_image_bundles_driver_libs", 0.6, "ldconfig", r"ldconfig(?:\.real)?: file \S*lib(?:cuda|nvidia)[\w.-]+ is empty, not checked", "ldconfig"),
+    # ---- WSL
+    S("wsl-blocked", "wsl_gpu_not_exposed", 0.94, "blocked", r"gpu access blocked by the operating system", "NVML, error 17"),
+    S("wsl-no-adapter", "wsl_gpu_not_exposed", 0.96, "dxcore environment", r"wsl environment detected but no adapters were found|dxcore[^\n]{0,60}(?:fail|error|no adapters)", "libnvidia-container"),
+    S("wsl-dxg", "wsl_gpu_not_exposed", 0.85, "dxg ioctl", r"/dev/dxg['\"]?:? (?:no such file|cannot)|dxgkio_query_adapter_info: ioctl failed|dxgk: dxgkio_\w+: ioctl failed|dxgkio_is_feature_enabled: ioctl failed", "shell, WSL kernel"),
+    S("wsl-one", "wsl_gpu_not_exposed", 0.6, "microsoft wsl wslversion", r"\b4\.4\.0-\d+-microsoft\b|\bwsl ?(?:version)?:? ?1\b", "uname of WSL1", "This is WSL1, which has no GPU."),
+    S("wsl-tcc", "", 0.0, "tcc", r"^\|[^\n]{0,60}\btcc\b", "nvidia-smi on Windows"),
+    S("smi-segfault", "driver_missing_or_not_loaded", 0.4, "segmentation", r"nvidia-smi\b[^\n]{0,80}\n?[^\n]{0,80}segmentation fault|segmentation fault[^\n]{0,60}nvidia-smi", "shell"),
+    S("wsl-libcuda-link", "wsl_libcuda_not_found", 0.4, "symbolic", r"/usr/lib/wsl/lib/libcuda\.so\.1 is not a symbolic link", "ldconfig"),
+    S("wsl", "", 0.0, "wsl microsoft mnt windows", r"microsoft-standard|\bwsl2?\b|/usr/lib/wsl|/mnt/[cd]/|-microsoft\b|windows subsystem for linux", "uname, paths"),
+    S("wsl-driver-package", "", 0.0, "apt aptitude dkms drivers headless kernel libnvidia linux nvidia utils", r"ii\s+(?:nvidia-(?:driver|utils|dkms|kernel-\w+|compute-utils)|libnvidia-(?:compute|gl|cfg\d|decode|encode|fbc\d|extra|common))-\d[^\n]{0,60}|apt(?:-get|itude)?\b[^\n]{0,40}install[^\n]{0,60}\bnvidia-(?:driver|utils|headless)-\d+|install(?:ed)?\b[^\n]{0,20}\bcuda-drivers\b|/usr/lib/x86_64-linux-gnu/lib(?:cuda|nvidia-ml)\.so\.\d{3}[\d.]*", "dpkg, apt"),
+    S("libcuda-so-missing", "wsl_libcuda_not_found", 0.72, "libcuda", r"libcuda\.so: cannot open shared object file|warning! libcuda\.so not found|libcuda\.so not found|could not find module 'libcuda\.so'|libcuda\.so cannot found", "loader, bitsandbytes up to 0.42, triton",
+      "libcuda.so without a number is looked for: WSL keeps it in /usr/lib/wsl/lib only."),
+)
+# fmt: on

@@ -1,0 +1,35 @@
+# ruff: noqa: E501 (a row is a line)
+"""What NCCL, gloo and the launchers say about several processes."""
+
+from __future__ import annotations
+
+from env_check.explain.signatures.row import Signature as S
+
+# fmt: off
+ROWS: tuple[S, ...] = (
+    # ---- NCCL
+    S("nccl-duplicate", "nccl_duplicate_gpu", 0.98, "duplicate", r"duplicate gpu detected", "NCCL"),
+    S("nccl-interface", "nccl_network_interface", 0.97, "interface neither", r"no socket interface found|nccl warn [^\n]{0,40}(?:no interface|could not find any socket interface)|net/socket : no interface found|ncclsocketinit: connecting to address[^\n]{0,60}is neither", "NCCL"),
+    S("nccl-connect", "nccl_network_interface", 0.88, "call returned socketstartconnect timeout warn", r"call to connect (?:returned|timeout|failed|to [^\n]{0,60} failed)[^\n]{0,60}|\bwarn (?:net ?: )?(?:socket\w*: )?connect(?:ion)? to [^\n]{0,60}(?:refused|timed out|no route to host|unreachable)|\bwarn socket creation failed|nccl warn (?:net|socket|misc/socket|bootstrap)[^\n]{0,80}(?:connect[^\n]{0,40}failed|connection refused|no route to host|timed out|network is unreachable)|socketstartconnect: connect to[^\n]{0,60}failed|nccl warn socket\w*: connect[^\n]{0,60}failed", "NCCL"),
+    S("nccl-vague", "nccl_network_interface", 0.35, "there unhandled", r"nccl (?:error|failure)[^\n]{0,200}(?:unhandled system error|remote process exited or there was a network error)", "torch, nccl-tests"),
+    S("nccl-remote", "nccl_network_interface", 0.6, "ncclremoteerror possibly", r"ncclremoteerror|a call failed possibly due to a network error", "NCCL"),
+    S("nccl-ib", "nccl_network_interface", 0.75, "modify nccl", r"nccl warn net/ib[^\n]{0,120}(?:error|failed|timeout)|nccl warn call to ibv_\w+ failed|ibv_modify_qp failed", "NCCL"),
+    S("gloo-connect", "nccl_network_interface", 0.85, "address gloo makedeviceforhostname", r"gloo connectfullmesh failed|gloo[^\n]{0,120}(?:unable to (?:resolve|find) (?:hostname|address|interface)|connection refused|no route to host|address family mismatch)|makedeviceforhostname\(\)|unable to find address for: ", "gloo"),
+    S("c10d-connect", "nccl_network_interface", 0.75, "client network timed", r"client socket has (?:failed to connect|timed out) [^\n]{0,80}connect|the client socket has failed to connect to|network addresses of \([^\n]{0,60}\) cannot be retrieved", "torch c10d"),
+    S("nccl-generic", "nccl_network_interface", 0.35, "ncclsystemerror unhandled", r"ncclsystemerror|unhandled system error", "NCCL", "A system call of NCCL failed; NCCL_DEBUG=INFO names it."),
+    S("p2p-consumer", "nccl_p2p_broken", 0.95, "access broadband", r"doesn't support faster communication broadband via p2p or ib|peer access is not supported between these two devices|peer access is not supported", "accelerate, CUDA runtime"),
+    S("p2p-nccl", "nccl_p2p_broken", 0.85, "nccl transport cudaipcopenmemhandle cudaipcgetmemhandle", r"transport/p2p\.cc:\d+[^\n]{0,30}(?:nccl warn|-> )|nccl warn (?:cuda failure[^\n]{0,60}peer|failed to open cuda ipc handle|cudaipc\w+)|cudaipc(?:open|get)memhandle[^\n]{0,60}(?:fail|error|invalid)", "NCCL"),
+    S("p2p-iommu", "nccl_p2p_broken", 0.8, "access fault", r"dmar: \[dma (?:read|write)[^\n]{0,120}pte (?:read|write) access is not set|dmar: drhd: handling fault|amd-vi: event logged \[io_page_fault", "Linux kernel", "The IOMMU blocks transfers between the GPUs."),
+    S("p2p-matrix", "", 0.0, "bandwidth", r"p2p=disabled bandwidth matrix[^\n]*\n((?:[ \t]*[\dd\\][^\n]*\n){2,20})[^\n]{0,40}p2p=enabled bandwidth[^\n]*\n((?:[ \t]*[\dd\\][^\n]*(?:\n|$)){2,20})", "p2pBandwidthLatencyTest"),
+    S("p2p-path", "", 0.0, "via", r"via p2p/(?:direct pointer|cumem|ipc)", "NCCL INFO"),
+    S("p2p-disable-helps", "nccl_p2p_broken", 0.8, "disable disabled disabling without", r"(?:works?|worked|solved?|fixe[sd]|fixed|helps?|resolve[sd]|runs?|successful\w*|no (?:longer )?hang\w*|passes)[^\n]{0,60}nccl_p2p_disable ?= ?1|p2p (?:is |was )?disabled,?[^\n]{0,40}\b(?:works?|well|fine|ok|normal\w*)\b|(?:without|disabling|disable) p2p[^\n]{0,40}\b(?:works?|worked|well|fine|ok|solve[sd]?|fixe[sd]|helps?|resolve[sd]?)\b|nccl_p2p_disable ?= ?1[^\n]{0,60}(?:works?\b|worked|solve[sd]?|fixe[sd]|helps?|resolve[sd]?|runs? fine|successful|no (?:longer )?hang)", "a reporter's words"),
+    S("p2p-hang", "", 0.0, "freezes hang hanging hangs hung stuck", r"\b(?:hangs|hanging|stuck|freezes|hung)\b|(?<!process[ ]to[ ])hang\b", "a reporter's words"),
+    S("p2p-verify", "nccl_p2p_broken", 0.85, "corrupt verification wrong zeros", r"verification error @ element|peer-to-peer[^\n]{0,60}(?:corrupt|wrong data|zeros)", "simpleP2P"),
+    S("p2p-acs", "nccl_p2p_broken", 0.72, "acsctl", r"acsctl: srcvalid\+", "lspci", "Access Control Services are on: peer-to-peer goes through the root complex."),
+    S("iommu", "", 0.0, "iommu", r"\biommu\b", "kernel command line"),
+    S("ranks", "", 0.0, "nccl torchrun accelerate deepspeed ddp distributed", r"\b(?:nccl|torchrun|deepspeed|ddp|accelerate launch|torch\.distributed)\b", "launchers"),
+    S("preprocessing", "", 0.0, "dataset first grouping map pre preprocess tokenizing", r"(?:running )?tokeniz\w+ (?:on )?(?:train )?dataset|\bmap:? |\.map\(|pre-?process|grouping texts|main_process_first|tokenizing", "datasets, transformers"),
+    S("nccl-watchdog", "nccl_timeout_slow_rank", 0.75, "collective monitoredbarrier timed watchdog", r"watchdog caught collective operation timeout|watchdog got stuck for \d+|heartbeat monitor timed out|collective operation timeout: work\w+\(|failed to pass monitoredbarrier in|some nccl operations have failed or timed out", "torch ProcessGroupNCCL"),
+    S("store-timeout", "nccl_timeout_slow_rank", 0.78, "store timed timeout", r"store->get\('[^'\n]{0,40}'\) got error: [^\n]{0,40}(?:timeout|connection reset)|timeout waiting for key: |wait timeout after \d+ ?ms, keys|timed out waiting \d+ms for (?:send|recv) operation|socket timeout", "torch c10d, gloo"),
+)
+# fmt: on

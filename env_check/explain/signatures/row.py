@@ -1,0 +1,29 @@
+"""One message that a program prints, and the cause it speaks for.
+
+Patterns are matched against lower-case text; a plain space stands for any white space, so wrapped
+lines match. `strength` is how surely the message alone means the cause: above 0.9 it names it, near
+0.5 it is a symptom that several causes share and other evidence decides (`fact_rules`). Below 0.3
+nothing is reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from env_check.explain.scan import Pattern, compile_pattern
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One message: at least one of `words` stands in any text that `pattern` matches."""
+
+    id: str
+    cause_id: str  # "" for a clue that only the fact rules read
+    strength: float
+    words: str
+    pattern: str
+    source: str  # the program that prints it
+    why: str = ""  # what this message says beyond the cause's definition
+
+    def compiled(self) -> Pattern:
+        return Pattern(self.id, tuple(self.words.split()), compile_pattern(self.pattern))

@@ -1,0 +1,54 @@
+# ruff: noqa: E501 (a row is a line)
+"""What torch, its companions and the loader say about builds and libraries."""
+
+from __future__ import annotations
+
+from env_check.explain.signatures.row import Signature as S
+
+# fmt: off
+ROWS: tuple[S, ...] = (
+    # ---- torch builds
+    S("not-compiled", "cpu_only_torch", 0.92, "enabled", r"torch not compiled with cuda enabled", "torch/cuda/__init__.py"),
+    S("no-cuda-functions", "cpu_only_torch", 0.85, "attribute", r"module 'torch\._c' has no attribute '_cuda_\w+'|'torch\._c' has no attribute '_cuda\w*'", "torch"),
+    S("load-on-cpu", "cpu_only_torch", 0.5, "deserialize", r"attempting to deserialize object on a cuda device but torch\.cuda\.is_available\(\) is false", "torch.load"),
+    S("no-nccl-built", "cpu_only_torch", 0.5, "distributed", r"distributed package doesn't have nccl built[ -]in", "torch.distributed"),
+    S("gpu-incompatible", "", 0.0, "supports", r"with cuda capability sm_(\d+) is not compatible with the current pytorch installation[\s\S]{0,200}?supports cuda capabilities ([sm_\d acompute]+)", "torch/cuda/__init__.py"),
+    S("gpu-incompatible-short", "gpu_arch_not_in_wheel", 0.5, "installation", r"with cuda capability sm_(\d+) is not compatible with the current pytorch installation", "torch/cuda/__init__.py"),
+    S("gpu-cc-warning", "", 0.0, "which", r"which is of compute capability \(cc\) (\d+\.\d)", "torch >= 2.12"),
+    S("gpu-cc-supported", "", 0.0, "supports", r"^\W*(\d+\.\d) which supports hardware cc", "torch >= 2.12"),
+    S("gpu-no-kernels", "gpu_arch_dropped", 0.6, "kernels published", r"does not include kernels for this gpu|no published pytorch cuda builds for release", "torch >= 2.12"),
+    S("gpu-cc-range", "", 0.0, "which", r"which is of cuda capability (\d+\.\d)[\s\S]{0,120}?supported by this version of pytorch is \((\d+\.\d)\) - \((\d+\.\d)\)", "torch 2.8 to 2.11"),
+    S("gpu-too-old", "gpu_arch_dropped", 0.97, "longer minimum", r"pytorch no longer supports this gpu because it is too old|minimum cuda capability supported by this library is", "torch < 2.12"),
+    S("no-kernel-image", "gpu_arch_not_in_wheel", 0.55, "binary cudaerrornokernelimagefordevice image", r"no kernel image is available for execution on the device|cudaerrornokernelimagefordevice|cuda_error_no_binary_for_gpu|no kernel image is available", "CUDA runtime, error 209",
+      "Some binary has no machine code for this GPU."),
+    S("invalid-device-function", "gpu_arch_not_in_wheel", 0.42, "function cudaerrorinvaliddevicefunction", r"cuda error: invalid device function|cudaerrorinvaliddevicefunction", "CUDA runtime, error 98"),
+    S("arch-unknown", "gpu_arch_not_in_wheel", 0.7, "unknown", r"unknown cuda arch \([\d.]+\) or gpu not supported", "torch/utils/cpp_extension.py"),
+    # ---- libraries
+    S("nvjitlink", "mixed_cuda_libs", 0.96, "symbol", r"(?:undefined symbol|symbol):? _{0,2}(?:nvjitlink|cublaslt|cusparse|cublas[a-z]|cusolver|cufft)\w*", "loader",
+      "A CUDA library of another version is found first."),
+    S("nccl-symbol", "mixed_cuda_libs", 0.93, "undefined", r"undefined symbol: (?:nccl[a-z]\w+|cudagetdriverentrypoint\w*|cudnn[a-z]\w+|cuda[a-z]\w+, version libcudart\S*|nvrtc[a-z]\w+|nvtx[a-z]\w+)", "loader"),
+    S("cudnn-sublibrary", "mixed_cuda_libs", 0.96, "defined incompatibility libcudnn mismatch sublibrary symbol", r"cudnn_status_(?:sublibrary_version|sublibrary|version)_mismatch|cudnn_status_sublibrary_loading_failed|cudnn version incompatibility|could not load library libcudnn_\w+\.so|libcudnn\w*\.so[.\d]*[^\n]{0,200}version [^\n]{0,60}not defined|unable to load any of \{libcudnn[^\n]{0,60}|cannot load symbol cudnn\w+", "cuDNN, torch"),
+    S("cudnn-runtime", "mixed_cuda_libs", 0.9, "runtime", r"compiled against \([\d, ]+\) but found runtime version|loaded runtime cudnn library: [\d.]+ but source was compiled with", "torch, TensorFlow"),
+    S("cudnn-not-initialized", "mixed_cuda_libs", 0.45, "initialized", r"cudnn_status_not_initialized", "cuDNN, torch"),
+    S("nvrtc-builtins", "mixed_cuda_libs", 0.85, "builtins", r"failed to open (?:lib)?nvrtc-builtins|libnvrtc-builtins\.so\.[\d.]+: cannot open", "NVRTC"),
+    S("wheel-library-missing", "mixed_cuda_libs", 0.7, "libcudnn libcusparselt libcupti libnccl libcufile libnvshmem libnvtoolsext", r"lib(?:cudnn(?:_\w+)?|cusparselt|cupti|nccl|cufile|nvshmem_host|nvtoolsext)\.so\.\d[\d.]*: cannot open shared object file", "loader",
+      "A library from torch's own nvidia wheels is missing or shadowed."),
+    S("lib-version-symbol", "mixed_cuda_libs", 0.9, "symbol", r"symbol \S+,? version lib(?:cublas|cublaslt|cudnn|cudart|nvjitlink|cusparse)\S* not defined", "loader"),
+    S("cudart-missing", "cuda_major_mismatch_extension", 0.82, "dlerror shared", r"lib(?:cudart|cublas|cublaslt|cusparse|cufft|curand|cusolver|nvrtc|nvjitlink|npp\w+)\.so\.\d[\d.]*['\"]?(?:: cannot open shared object file|;? dlerror)", "loader",
+      "An extension asks for a CUDA major that is not installed."),
+    S("torch-global-deps", "", 0.0, "global preload", r"_load_global_deps|_preload_cuda_deps", "torch/__init__.py"),
+    S("tensorflow-goes-on", "", 0.0, "dlerror skipping", r"ignore above cud\w+ dlerror|skipping registering gpu devices", "TensorFlow"),
+    S("cudart-dll", "cuda_major_mismatch_extension", 0.8, "cublas cudart dynamic", r"could not load dynamic library '(?:lib)?cud(?:art|nn)\S*'|could not find module '[^'\n]{0,120}(?:cudart|cublas)64_\d+\.dll", "TensorFlow, Windows loader"),
+    S("vision-ops", "torchvision_torchaudio_mismatch", 0.96, "custom torchvision", r"operator torchvision::\w+ does not exist|no such operator torchvision::\w+|could not run 'torchvision::\w+' with arguments from the 'cuda' backend|couldn't load custom c\+\+ ops|partially initialized module 'torchvision'", "torchvision"),
+    S("vision-cuda", "torchvision_torchaudio_mismatch", 0.97, "torchaudio torchvision", r"pytorch and (?:torchaudio|torchvision) were compiled with different cuda|pytorch has cuda version[\s\S]{0,40}(?:torchvision|torchaudio) (?:has|was)", "torchvision, torchaudio"),
+    S("vision-symbol", "torchvision_torchaudio_mismatch", 0.9, "dll libtorchaudio not pyd symbol torchaudio torchvision", r"(?:torchvision|torchaudio)\S*\.(?:so|pyd|dll)['\"]?[^\n]{0,60}(?:undefined symbol|could not be found|symbol not found)|(?:libtorchaudio|torchvision/_c|torchvision/image)\S*: undefined symbol|failed to load image python extension: [^\n]{0,160}undefined symbol|could not load this library: [^\n]{0,120}libtorchaudio", "loader"),
+    S("vision-pip", "torchvision_torchaudio_mismatch", 0.85, "torchvision torchaudio", r"(?:torchvision|torchaudio) \S+ (?:requires|depends on|has requirement) torch ?==[^\n]{0,20},?[^\n]{0,20}(?:but you(?:'ll)? (?:have|will have)|which is incompatible)", "pip"),
+    S("numpy-abi", "numpy_abi_mismatch", 0.95, "array indicate numpy", r"compiled using numpy 1\.x cannot be run in|_array_api not found|numpy\.(?:dtype|ndarray|ufunc) size changed|may indicate binary incompatibility\. expected \d+ from c header|module compiled against (?:abi|api) version 0x\w+ but this version of numpy", "NumPy"),
+    S("numpy-na", "numpy_abi_mismatch", 0.9, "numpy", r"runtimeerror: numpy is not available|pytorch was compiled without numpy support|could not infer dtype of numpy\.\w+|numpy\.core\.(?:multiarray|umath) failed to import|numpy\._core\.multiarray failed to import|no module named 'numpy\._core", "torch, NumPy"),
+    S("numpy-removed", "numpy_abi_mismatch", 0.75, "removed", r"was removed in the numpy 2\.0 release|`np\.\w+` was removed", "NumPy 2", "A package still uses names that NumPy 2 removed."),
+    S("glibc", "glibc_or_libstdcxx_too_old", 0.96, "glibc glibcxx cxxabi", r"(?:version )?[`'\"]?(?:glibc|glibcxx|cxxabi)_[\d.]+[`'\"]? not found", "loader"),
+    S("glibc-private", "glibc_or_libstdcxx_too_old", 0.8, "symbol", r"symbol lookup error: [^\n]{0,160}glibc_private", "loader"),
+    S("wheel-platform", "glibc_or_libstdcxx_too_old", 0.5, "manylinux", r"manylinux_2_\d+\S{0,40} is not a supported wheel on this platform", "pip"),
+    S("bf16-setup", "bf16_unsupported", 0.96, "ampere bfloat doesn precision requires support supported unsupported", r"your setup doesn't support bf16|bfloat16 is only supported on gpus with compute capability|(?:current )?cuda device does not support bfloat16|gpu(?: device)? does(?:n't| not) support bf(?:loat)?16|tf32 requires ampere|bf16 (?:is not|isn't) supported (?:on|by)|bf16 requires (?:ampere|compute capability)|does not support bf16|bf16 mixed precision requires|type bf16 is not supported|\b(?:bf16|bfloat16)\b[^\n]{0,40}(?:(?:is |are )?not supported|isn't supported|unsupported)", "transformers, vLLM, accelerate, DeepSpeed"),
+)
+# fmt: on
