@@ -24,7 +24,9 @@ CHIPS: tuple[tuple[int, int, str], ...] = (
     (0x2680, 0x28FF, "Ada"),
     (0x2900, 0x31FF, "Blackwell"),
 )
-BEFORE_TURING = ("Kepler", "Maxwell", "Pascal", "Volta")
+# The families whose drivers have ended: what fits the oldest capability fits the family.
+OLDEST_CAPABILITY = {"Kepler": "3.5", "Maxwell": "5.0", "Pascal": "6.0", "Volta": "7.0"}
+BEFORE_TURING = tuple(OLDEST_CAPABILITY)
 
 
 def platform(facts: Facts) -> str:
@@ -90,6 +92,16 @@ def capabilities(facts: Facts) -> tuple[str, ...]:
         if not isinstance(device.compute_capability, Unknown)
     }
     return tuple(sorted(seen, key=support.minor))
+
+
+def dropped_chip(facts: Facts) -> str:
+    """Return the family of a card that the driver no longer knows, empty where there is none."""
+    branch = (support.version(driver(facts)) or (0,))[0]
+    for name in chips(facts):
+        last = support.last_driver_branch(OLDEST_CAPABILITY.get(name, "99"))
+        if last is not None and branch > last:
+            return name
+    return ""
 
 
 def torch_version(facts: Facts) -> str:

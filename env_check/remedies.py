@@ -28,7 +28,8 @@ def family(facts: Facts) -> str:
 
 
 def sudo(facts: Facts) -> str:
-    return "" if facts.host.is_root else "sudo "
+    """Return what makes a command root's; containers seldom have sudo."""
+    return "" if facts.host.is_root or facts.host.container else "sudo "
 
 
 def install(facts: Facts, **names: str) -> str:
@@ -49,37 +50,62 @@ def install(facts: Facts, **names: str) -> str:
     }
     if manager not in verbs:
         return f"install {package} with the package manager of this system"
-    return f"{sudo(facts)}{verbs[manager]} {package}"
+    command = f"{sudo(facts)}{verbs[manager]} {package}"
+    if facts.host.container and not facts.host.is_root:
+        command += "   (as root: docker exec -u 0 …, for good in the image)"
+    return command
 
 
 def driver(facts: Facts) -> tuple[str, ...]:
     """Return how to install a driver that knows this card."""
     if facts.host.wsl:
         return (WINDOWS_DRIVER, "wsl --shutdown   (in Windows), then open the distribution again")
-    where = ("on the host, not in this container:",) if facts.host.container else ()
     is_old = any(chip in BEFORE_TURING for chip in chips(facts))
-    flavour = "580" if is_old else "580-open"
-    root = sudo(facts)
-    commands = {
-        "ubuntu": (f"{root}apt-get install -y nvidia-driver-{flavour}", f"{root}reboot"),
-        "debian": (
-            f"add NVIDIA's repository ({DRIVER_GUIDE}debian.html)",
-            f"{root}apt-get install -y {'cuda-drivers-580' if is_old else 'nvidia-open'}",
-            f"{root}reboot",
-        ),
-        "fedora": (
-            f"add NVIDIA's repository ({DRIVER_GUIDE}fedora.html)",
-            f"{root}dnf install -y {'cuda-drivers-580' if is_old else 'nvidia-open'}",
-            f"{root}reboot",
-        ),
-    }
-    default = (f"install driver branch 580 or newer: {DRIVER_GUIDE}", f"{root}reboot")
-    if is_old:
-        default = (
-            f"install driver branch 580, the last for this card: {DRIVER_GUIDE}",
-            f"{root}reboot",
+    wanted = "580, the last for this card" if is_old else "580 or newer"
+    if facts.host.container:  # whose distribution is not that of the host
+        return (
+            f"on the host, not in this container: install NVIDIA's driver {wanted}: {DRIVER_GUIDE}",
+            f"{reboot(facts)}, then start this container again",
         )
-    return (*where, *commands.get(facts.host.distribution, default))
+    commands = _driver_packages(facts, is_old) or (
+        f"install NVIDIA's driver {wanted}: {DRIVER_GUIDE}",
+    )
+    return (*commands, reboot(facts))
+
+
+def reboot(facts: Facts) -> str:
+    return "on the host: reboot" if facts.host.container else f"{sudo(facts)}reboot"
+
+
+def _driver_packages(facts: Facts, is_old: bool) -> tuple[str, ...]:
+    """Return the commands of this distribution, empty where its names are not known.
+
+    Sources: Ubuntu's archive; NVIDIA Driver Installation Guide (kernel modules, version locking);
+    Arch Linux news of 2025-12, which moved the cards before Turing to the AUR.
+    """
+    root, guide = sudo(facts), f"add NVIDIA's repository: {DRIVER_GUIDE}"
+    words = (facts.host.distribution, *facts.host.distribution_like.split())
+    name = next((word for word in words if word in ("ubuntu", "debian", "fedora", "arch")), "")
+    is_fedora_like = name == "fedora" and facts.host.distribution != "fedora"  # RHEL has modules
+    commands = {
+        ("ubuntu", False): (f"{root}apt-get install -y nvidia-driver-580-open",),
+        ("ubuntu", True): (f"{root}apt-get install -y nvidia-driver-580",),
+        ("debian", False): (guide, f"{root}apt-get install -y nvidia-open"),
+        ("debian", True): (
+            guide,
+            f"{root}apt-get install -y nvidia-driver-pinning-580",
+            f"{root}apt-get install -y cuda-drivers",
+        ),
+        ("fedora", False): (guide, f"{root}dnf install -y nvidia-open"),
+        ("fedora", True): (
+            guide,
+            f"{root}dnf versionlock add '*nvidia*580*'",
+            f"{root}dnf install -y cuda-drivers",
+        ),
+        ("arch", False): (f"{root}pacman -S --noconfirm nvidia-open",),
+        ("arch", True): ("install nvidia-580xx-dkms and nvidia-580xx-utils from the AUR",),
+    }
+    return () if is_fedora_like else commands.get((name, is_old), ())
 
 
 def update_driver(facts: Facts) -> tuple[str, ...]:

@@ -6,12 +6,15 @@ import re
 from typing import Optional
 
 from env_check import remedies, support
+from env_check.choose import choose
 from env_check.facts import Facts, Unknown, known
 from env_check.findings import Layer
 from env_check.inference import (
+    OLDEST_CAPABILITY,
     card_names,
     chips,
     driver,
+    dropped_chip,
     has_gpu,
     nvidia_cards,
 )
@@ -85,7 +88,7 @@ def nouveau(facts: Facts) -> Optional[Verdict]:
             *(() if installed else remedies.driver(facts)[:-1]),
             blacklist,
             f"{root}{rebuild}",
-            f"{root}reboot",
+            remedies.reboot(facts),
         ),
         verify="`lsmod | grep -E 'nouveau|nvidia'` shows nvidia alone; " + SMI_LISTS,
     )
@@ -181,26 +184,24 @@ def passed_through(facts: Facts) -> Optional[Verdict]:
 
 @rule("DRV207", Layer.KERNEL_MODULE, source="NVIDIA driver README, supported products")
 def dropped_by_driver(facts: Facts) -> Optional[Verdict]:
-    """A driver branch that no longer knows the card: Maxwell, Pascal, Volta after 580."""
-    old = [name for name in chips(facts) if name in ("Maxwell", "Pascal", "Volta")]
-    branch = (support.version(facts.gpu.module_version or "") or (0,))[0]
-    if not old or branch <= 580 or facts.gpu.devices:
+    """A driver branch that no longer knows the card: Kepler after 470, up to Volta after 580."""
+    chip = "" if facts.gpu.devices else dropped_chip(facts)
+    if not chip:
         return None
-    root = sudo(facts)
+    last = support.last_driver_branch(OLDEST_CAPABILITY[chip])
     return fault(
-        f"driver {facts.gpu.module_version} no longer knows {old[0]} cards",
-        evidence=(
-            _on_bus(facts),
-            f"module: {facts.gpu.module_version}",
-            f"nvidia-smi: {facts.gpu.smi}",
-        ),
-        why="580 is the last branch for Maxwell, Pascal and Volta",
-        fix=(
-            remedies.install(facts, apt="nvidia-driver-580", other="driver branch 580"),
-            f"{root}reboot",
-        ),
+        f"driver {driver(facts)} no longer knows {chip} cards",
+        evidence=(_on_bus(facts), f"driver: {driver(facts)}", f"nvidia-smi: {facts.gpu.smi}"),
+        why=f"{last} is the last driver branch for {chip}",
+        fix=_older_driver(facts),
         verify=SMI_LISTS,
     )
+
+
+def _older_driver(facts: Facts) -> tuple[str, ...]:
+    """Return how to go back to the last driver of the card, where that is of use."""
+    way_out = choose(facts).way_out
+    return remedies.driver(facts) if way_out.startswith("driver") else (way_out,)
 
 
 @rule("DRV208", Layer.KERNEL_MODULE, source="NVIDIA open-gpu-kernel-modules, supported GPUs")
@@ -226,7 +227,7 @@ def needs_open_module(facts: Facts) -> Optional[Verdict]:
                 dnf="nvidia-open",
                 other="the open kernel module",
             ),
-            f"{sudo(facts)}reboot",
+            remedies.reboot(facts),
         ),
         verify="`cat /proc/driver/nvidia/version` says Open Kernel Module; " + SMI_LISTS,
     )
@@ -254,7 +255,7 @@ def version_mismatch(facts: Facts) -> Optional[Verdict]:
         ),
         why="the packages were updated under the running module; both must be the same version",
         fix=(
-            f"{sudo(facts)}reboot",
+            remedies.reboot(facts),
             "or stop all GPU programs, then: "
             f"{sudo(facts)}rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia && "
             f"{sudo(facts)}modprobe nvidia",
@@ -278,7 +279,7 @@ def card_lost(facts: Facts) -> Optional[Verdict]:
         evidence=(f"nvidia-smi: {facts.gpu.smi}", *xids[-2:]),
         why="after such an error the card computes wrongly or not at all until it is reset",
         fix=(
-            f"{sudo(facts)}reboot   (cold: power off, wait, on)",
+            f"{remedies.reboot(facts)}   (cold: power off, wait, on)",
             "if it returns: check power, heat and slot; on a rented machine ask for another",
         ),
         verify=SMI_LISTS + " and `dmesg | grep -i xid` stays empty under load",
@@ -302,7 +303,7 @@ def smi_hangs(facts: Facts) -> Optional[Verdict]:
         fix=(
             f"{sudo(facts)}dmesg | grep -iE 'NVRM|Xid' | tail",
             f"{sudo(facts)}systemctl enable --now nvidia-persistenced   (if starting is only slow)",
-            f"{sudo(facts)}reboot",
+            remedies.reboot(facts),
         ),
         verify="`time nvidia-smi` ends within a second",
     )
@@ -329,7 +330,7 @@ def stale_state(facts: Facts) -> Optional[Verdict]:
         why="the nvidia_uvm module keeps a broken state, typically after suspend",
         fix=(
             f"{sudo(facts)}rmmod nvidia_uvm && {sudo(facts)}modprobe nvidia_uvm",
-            f"{sudo(facts)}reboot",
+            remedies.reboot(facts),
         ),
         verify="`env-check` reports no DRV213",
     )
@@ -449,7 +450,7 @@ def init_failed(facts: Facts) -> Optional[Verdict]:
         f"CUDA cannot start: error {code}",
         evidence=(f"cuInit: {code}", f"nvidia-smi lists: {card_names(facts)}"),
         why="what nvidia-smi sees does not help while CUDA itself refuses",
-        fix=(f"{sudo(facts)}dmesg | grep -iE 'NVRM|Xid' | tail", f"{sudo(facts)}reboot"),
+        fix=(f"{sudo(facts)}dmesg | grep -iE 'NVRM|Xid' | tail", remedies.reboot(facts)),
         verify="`env-check` reports no DRV218",
     )
 
