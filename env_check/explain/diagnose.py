@@ -18,6 +18,7 @@ from env_check.explain.report import PATTERNS, Report, read_report
 from env_check.explain.scan import Match, scan
 from env_check.explain.signatures import BY_ID as SIGNATURE
 from env_check.explain.signatures import SIGNATURES, Signature
+from env_check.explain.signatures.cuda_errors import with_numbers
 
 LEAST_CONFIDENCE = 0.3
 MOST_DIAGNOSES = 5
@@ -38,7 +39,7 @@ def explain_text(text: str) -> tuple[Diagnosis, ...]:
 
 def read_and_explain(stream: BinaryIO) -> tuple[tuple[Diagnosis, ...], Report]:
     """Return the diagnoses and the facts they rest on."""
-    found = scan(blocks(stream), _ALL_PATTERNS)
+    found = with_numbers(scan(blocks(stream), _ALL_PATTERNS))
     report = read_report(found)
     return rank(gather(report, found), report), report
 
@@ -74,7 +75,10 @@ def rank(evidence: Iterable[Evidence], report: Report) -> tuple[Diagnosis, ...]:
         for id, value in confidence.items()
     }
     kept = [id for id, value in folded.items() if value >= LEAST_CONFIDENCE]
-    kept.sort(key=lambda id: (-folded[id], LAYERS.index(BY_ID[id].layer)))
+    # Of equals the lowest layer leads, then what is said last: the exception after its warnings.
+    kept.sort(
+        key=lambda id: (-folded[id], LAYERS.index(BY_ID[id].layer), -_last_line(by_cause[id]))
+    )
     return tuple(_diagnosis(id, folded[id], by_cause[id], report) for id in kept[:MOST_DIAGNOSES])
 
 
@@ -83,6 +87,10 @@ def _confidence(items: list[Evidence]) -> float:
     best = max(each.strength for each in items)
     others = len({each.rule for each in items if each.strength >= 0.5}) - 1
     return min(0.99, best + 0.015 * max(others, 0))
+
+
+def _last_line(items: list[Evidence]) -> int:
+    return max((match.line for each in items for match in each.matches), default=0)
 
 
 def _diagnosis(id: str, confidence: float, items: list[Evidence], report: Report) -> Diagnosis:

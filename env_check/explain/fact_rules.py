@@ -8,7 +8,7 @@ from typing import Callable, Optional
 
 from env_check import support
 from env_check.explain.evidence import Evidence, Found
-from env_check.explain.fitting import build_of, capabilities_of, fit_of, has_cpu_build
+from env_check.explain.fitting import build_of, capabilities_of, fit_of
 from env_check.explain.report import Report
 from env_check.explain.scan import Match
 
@@ -64,7 +64,7 @@ def rule_cpu_build(report: Report, found: Found) -> Iterator[Evidence]:
         return
     lines = _line_of(report, "torch", "torch_cuda")
     complains = found.keys() & _NEEDS_CUDA
-    if has_cpu_build(report) and report.cuda_available is not True and (has_gpu or complains):
+    if report.is_cpu_build and report.cuda_available is not True and (has_gpu or complains):
         strength = 0.93 if has_gpu else 0.8
         yield Evidence(
             "cpu_only_torch", strength, f"torch {report.torch} is a CPU build.", lines, "cpu-build"
@@ -143,6 +143,76 @@ def rule_compat_library(report: Report, found: Found) -> Iterator[Evidence]:
     yield Evidence(
         "forward_compat_unsupported_hw", 0.93, why, _line_of(report, "smi_cuda"), "compat-library"
     )
+
+
+def rule_driver_versions(report: Report, found: Found) -> Iterator[Evidence]:
+    """The loaded kernel module is of another version than the libraries of the driver."""
+    if not report.module or not report.library or report.cuda_available:
+        return
+    if report.module != report.library:
+        why = f"The kernel module is {report.module}, the driver's libraries are {report.library}."
+        lines = _line_of(report, "module", "library")
+        yield Evidence("nvml_version_mismatch_reboot", 0.95, why, lines, "driver-versions")
+
+
+_SEES_NO_GPU = {
+    "no-device", "no-cuda-gpus", "cuda-unknown", "cuda-init-failed", "smi-no-driver",
+    "torch-no-driver", "cuda-launch-failure", "nvml-unknown",
+}  # fmt: skip
+
+
+def rule_suspend(report: Report, found: Found) -> Iterator[Evidence]:
+    """CUDA is gone after the machine slept."""
+    slept = found.get("suspend", [])
+    lost = report.cuda_available is False or _SEES_NO_GPU & found.keys() or "uvm-reload" in found
+    if slept and lost:
+        why = "CUDA was lost when the machine slept."
+        yield Evidence(
+            "cuda_unknown_error_stale_driver_state", 0.88, why, tuple(slept[:1]), "suspend"
+        )
+
+
+def rule_exclusive(report: Report, found: Found) -> Iterator[Evidence]:
+    """The compute mode admits one process, and a process is refused."""
+    modes = [match for id in ("smi-exclusive", "smi-q-exclusive") for match in found.get(id, ())]
+    refused = {"gpu-busy", "bad-ordinal", "context-refused", "no-device", "no-cuda-gpus"}
+    if modes and refused & found.keys():
+        yield Evidence("gpu_exclusive_mode", 0.95, "", tuple(modes[:1]), "exclusive")
+
+
+def rule_image_driver(report: Report, found: Found) -> Iterator[Evidence]:
+    """The Dockerfile installs driver packages, and the libraries clash with the host's."""
+    installed = found.get("dockerfile-driver", [])
+    if installed and {"nvml-mismatch", "mount-exists", "compat-driver"} & found.keys():
+        why = "The image installs a driver of its own."
+        yield Evidence(
+            "container_image_bundles_driver_libs", 0.98, why, tuple(installed[:1]), "image-driver"
+        )
+
+
+def rule_library_path(report: Report, found: Found) -> Iterator[Evidence]:
+    """cuBLAS refuses valid calls where LD_LIBRARY_PATH brings in another one."""
+    if {"library-path", "cublas-value"} <= found.keys():
+        lines = (found["library-path"][0], found["cublas-value"][0])
+        yield Evidence("mixed_cuda_libs", 0.8, "", lines, "library-path")
+
+
+_NO_KERNEL = ("no-kernel-image", "invalid-device-function")
+
+
+def rule_extension_arch(report: Report, found: Found) -> Iterator[Evidence]:
+    """torch has code for the GPU; the extension in the traceback has none."""
+    failing = [match for id in _NO_KERNEL for match in found.get(id, ())]
+    capabilities = capabilities_of(report)
+    if not failing or not capabilities:
+        return
+    old = min(map(support.minor, capabilities)) < (8, 0)
+    if "fa-trace" in found and old:
+        why = f"The GPU is compute capability {capabilities[0]}."
+        yield Evidence("flash_attn_unsupported_gpu", 0.97, why, tuple(failing[:1]), "extension")
+    elif "xformers-trace" in found and fit_of(report) == "fits":
+        why = "torch has code for this GPU, the installed xformers has not."
+        yield Evidence("xformers_torch_mismatch", 0.9, why, tuple(failing[:1]), "extension")
 
 
 def rule_companion(report: Report, found: Found) -> Iterator[Evidence]:
@@ -257,8 +327,9 @@ def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
         if "preprocessing" not in found:
             lines = tuple(found[id][0] for id in sorted(waits))
             yield Evidence("nccl_p2p_broken", strength, "", lines, "p2p-hang")
-    if "p2p-path" in found and "p2p-hang" in found:
-        yield Evidence("nccl_p2p_broken", 0.75, "", tuple(found["p2p-path"][:1]), "p2p-hang")
+    shown = [match for id in ("p2p-path", "p2p-test") for match in found.get(id, ())]
+    if shown and "p2p-hang" in found:
+        yield Evidence("nccl_p2p_broken", 0.75, "", tuple(shown[:1]), "p2p-hang")
 
 
 _SIZE = r"([\d.]+) ?([gmk])i?b"
@@ -280,6 +351,7 @@ def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
     if not matches:
         return
     text = max((match.line_lowered for match in matches), key=len)
+    sized = "allocat" in text or "outofmemoryerror" in text
     total = _gib(rf"(?:total )?capacity (?:of )?{_SIZE}", text) or _gib(
         rf"{_SIZE} total capacity", text
     )
@@ -297,6 +369,10 @@ def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
         yield Evidence("oom_model_too_large", 0.5, "", lines, "oom")
         return
     others = found.get("oom-process", [])
+    full = [match for match in found.get("smi-memory", ()) if _is_full(match)]
+    if full and not sized:
+        why = "The GPU is full before this job starts."
+        yield Evidence("oom_gpu_used_by_other_process", 0.85, why, tuple(full[:1]), "oom")
     if len(others) > 1 and own is None:
         yield Evidence(
             "oom_gpu_used_by_other_process",
@@ -307,10 +383,14 @@ def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
         )
         yield Evidence("oom_model_too_large", 0.5, "", lines, "oom")
         return
-    sized = "allocate" in text or "outofmemoryerror" in text
     yield Evidence("oom_model_too_large", 0.9 if sized else 0.65, "", lines, "oom")
     if not sized or others:
         yield Evidence("oom_gpu_used_by_other_process", 0.45, "", lines, "oom")
+
+
+def _is_full(match: Match) -> bool:
+    used, total = (int(group) for group in match.groups)
+    return used > 0.9 * total
 
 
 def rule_bnb_library(report: Report, found: Found) -> Iterator[Evidence]:
@@ -354,6 +434,12 @@ RULES: tuple[Rule, ...] = (
     rule_capability_range,
     rule_known_misfit,
     rule_compat_library,
+    rule_driver_versions,
+    rule_suspend,
+    rule_exclusive,
+    rule_image_driver,
+    rule_library_path,
+    rule_extension_arch,
     rule_companion,
     rule_mig,
     rule_wsl_driver,

@@ -12,10 +12,6 @@ def capabilities_of(report: Report) -> tuple[str, ...]:
     return report.capabilities or tuple(card.capability for card in report.gpus)
 
 
-def has_cpu_build(report: Report) -> bool:
-    return report.torch.endswith("+cpu")
-
-
 def build_of(report: Report) -> Optional[support.TorchBuild]:
     tag = support.tag_of_cuda(report.torch_cuda) if report.torch_cuda not in ("", "none") else ""
     if report.torch:

@@ -12,6 +12,12 @@ _RANKS_GAVE_UP = ("nccl_timeout_slow_rank", "nccl_network_interface")
 
 # root → what it explains. A pair that explains each other is decided by confidence.
 FOLLOWS: dict[str, tuple[str, ...]] = {
+    "cuda_unknown_error_stale_driver_state": ("cuda_device_index_invalid",
+                                              "driver_missing_or_not_loaded",
+                                              "bnb_cuda_setup_failed"),
+    "gpu_exclusive_mode": ("cuda_device_index_invalid", "cuda_unknown_error_stale_driver_state"),
+    "flash_attn_unsupported_gpu": ("gpu_arch_dropped", "hf_stack_version_conflict"),
+    "xformers_torch_mismatch": ("gpu_arch_not_in_wheel", "hf_stack_version_conflict"),
     "gpu_hardware_xid": (*_NO_GPU_SEEN, *_RANKS_GAVE_UP, "driver_missing_or_not_loaded",
                          "nccl_p2p_broken"),
     "nvml_version_mismatch_reboot": (*_NO_GPU_SEEN, "forward_compat_unsupported_hw",
@@ -25,7 +31,8 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "ptx_newer_than_driver": ("driver_too_old_for_cuda", "bnb_cuda_setup_failed",
                               "triton_arch_unsupported"),
     "mig_single_instance_visible": ("cuda_device_index_invalid", "nccl_duplicate_gpu"),
-    "wsl_driver_installed_inside": (*_NO_GPU_SEEN, "container_image_bundles_driver_libs",
+    "wsl_driver_installed_inside": (*_NO_GPU_SEEN, "nvml_version_mismatch_reboot",
+                                    "container_image_bundles_driver_libs",
                                     "wsl_gpu_not_exposed", "wsl_libcuda_not_found",
                                     "driver_missing_or_not_loaded", "container_no_gpu_flag"),
     "wsl_gpu_not_exposed": (*_NO_GPU_SEEN, "driver_missing_or_not_loaded", "container_no_gpu_flag"),
@@ -51,8 +58,6 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "triton_arch_unsupported": ("triton_no_compiler",),
     "triton_no_compiler": ("nvcc_missing_for_build",),
     "flash_attn_abi_mismatch": ("hf_stack_version_conflict",),
-    "flash_attn_unsupported_gpu": ("hf_stack_version_conflict",),
-    "xformers_torch_mismatch": ("hf_stack_version_conflict",),
     "nvcc_torch_cuda_mismatch": ("nvcc_missing_for_build",),
     "glibc_or_libstdcxx_too_old": ("hf_stack_version_conflict", "bnb_cuda_setup_failed"),
     "nccl_duplicate_gpu": _RANKS_GAVE_UP,

@@ -10,7 +10,7 @@ from typing import Callable, Optional
 
 from env_check import support
 from env_check.explain.evidence import Found
-from env_check.explain.fitting import capabilities_of, fit_of, has_cpu_build
+from env_check.explain.fitting import capabilities_of, fit_of
 from env_check.explain.report import Report
 
 
@@ -18,8 +18,15 @@ def _lines(found: Found, id: str) -> str:
     return "\n".join(match.line_lowered for match in found.get(id, ()))
 
 
-def _no_driver(report: Report, found: Found) -> Optional[tuple[str, float]]:
+def _has_no_nvidia(report: Report, found: Found) -> bool:
+    """Tell whether the text shows a machine of another make and names no NVIDIA device."""
     if report.platform == "macos" or report.is_amd:
+        return True
+    return "intel-graphics" in found and not report.gpus and not report.driver
+
+
+def _no_driver(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    if _has_no_nvidia(report, found):
         return "no_nvidia_gpu", 0.9
     if "smi-no-driver" in found:
         return "driver_missing_or_not_loaded", 0.9
@@ -27,6 +34,22 @@ def _no_driver(report: Report, found: Found) -> Optional[tuple[str, float]]:
         return "wsl_gpu_not_exposed", 0.6
     if report.is_container:
         return "container_no_gpu_flag", 0.82
+    return None
+
+
+def _wsl_sees_none(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """WSL has no kernel module: Windows did not hand over the GPU."""
+    if report.platform == "wsl":
+        return "wsl_gpu_not_exposed", 0.8
+    return None
+
+
+def _device_nodes(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """WSL has no /dev/nvidia*; a container gets them from its engine."""
+    if report.platform == "wsl":
+        return "driver_missing_or_not_loaded", 0.2
+    if report.is_container and "smi-no-driver" not in found:
+        return "container_no_gpu_flag", 0.75
     return None
 
 
@@ -58,6 +81,8 @@ def _no_device(report: Report, found: Found) -> Optional[tuple[str, float]]:
 def _no_gpus(report: Report, found: Found) -> Optional[tuple[str, float]]:
     if "visible-devices-set" in found:
         return "cuda_device_index_invalid", 0.88
+    if report.platform == "wsl":
+        return "wsl_gpu_not_exposed", 0.7
     if report.is_container and not report.driver:
         return "container_no_gpu_flag", 0.7
     return None
@@ -83,6 +108,13 @@ def _no_kernel(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return None
 
 
+def _invalid_image(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """A GPU newer than the build shows as an invalid image too."""
+    if fit_of(report) in ("too-new", "jit"):
+        return "gpu_arch_not_in_wheel", 0.85
+    return ("gpu_arch_dropped", 0.85) if fit_of(report) == "too-old" else None
+
+
 def _no_kernels_warning(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return ("gpu_arch_not_in_wheel", 0.9) if fit_of(report) in ("too-new", "jit") else None
 
@@ -100,9 +132,9 @@ def _no_nccl(report: Report, found: Found) -> Optional[tuple[str, float]]:
 
 
 def _bitsandbytes(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if report.platform == "macos" or report.is_amd:
+    if _has_no_nvidia(report, found):
         return "no_nvidia_gpu", 0.9
-    if has_cpu_build(report):
+    if report.is_cpu_build:
         return "cpu_only_torch", 0.9
     return None
 
@@ -142,10 +174,44 @@ def _cudart(report: Report, found: Found) -> Optional[tuple[str, float]]:
         return "bnb_cuda_setup_failed", 0.85
     if "torch-global-deps" in found:
         return "mixed_cuda_libs", 0.85
+    if "library-path" in found and "nvjitlink" in match.line_lowered:
+        return "mixed_cuda_libs", 0.88
     same_major = asked and report.torch_cuda.split(".")[0] == asked.group(1)
     if same_major and "cudart" not in match.line_lowered:
         return "mixed_cuda_libs", 0.8
     return None
+
+
+def _launcher(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """Under WSL the linker looks where libcuda is not."""
+    asks_libcuda = "-lcuda" in _lines(found, "triton-launcher")
+    if report.platform == "wsl" and asks_libcuda and "triton-headers" not in found:
+        return "wsl_libcuda_not_found", 0.94
+    return None
+
+
+def _needs_apple(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """What asks for CUDA on a Mac cannot be mended by another version."""
+    line = _lines(found, "hf-required") + _lines(found, "cuda-home")
+    if report.platform == "macos" and ("bitsandbytes" in line or "cuda_home" in line):
+        return "no_nvidia_gpu", 0.9
+    return None
+
+
+def _torch_library(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    return ("cpu_only_torch", 0.93) if report.is_cpu_build else None
+
+
+def _triton_passes(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """The compiler's own error; on GPUs before Ampere it stands for a missing instruction."""
+    old = any(support.minor(each) < (8, 0) for each in capabilities_of(report))
+    return ("triton_arch_unsupported", 0.88) if old else None
+
+
+def _device_name(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    if report.is_cpu_build:
+        return "cpu_only_torch", 0.93
+    return _ordinal(report, found)
 
 
 def _forbidden(report: Report, found: Found) -> Optional[tuple[str, float]]:
@@ -181,7 +247,7 @@ def _watchdog(report: Report, found: Found) -> Optional[tuple[str, float]]:
 def _xformers(report: Report, found: Found) -> Optional[tuple[str, float]]:
     if any("+cpu" in match.text for match in found.get("xformers-build", ())):
         return "cpu_only_torch", 0.95
-    return ("cpu_only_torch", 0.9) if has_cpu_build(report) else None
+    return ("cpu_only_torch", 0.9) if report.is_cpu_build else None
 
 
 def _device_assert(report: Report, found: Found) -> Optional[tuple[str, float]]:
@@ -227,7 +293,7 @@ def _bus(report: Report, found: Found) -> Optional[tuple[str, float]]:
 
 
 def _bf16(report: Report, found: Found) -> Optional[tuple[str, float]]:
-    if has_cpu_build(report):
+    if report.is_cpu_build:
         return "cpu_only_torch", 0.9
     return ("no_nvidia_gpu", 0.8) if report.platform == "macos" else None
 
@@ -238,12 +304,18 @@ MEANINGS: dict[str, Meaning] = {
     "nvml-not-found": _no_driver,
     "libcuda-missing": _libcuda,
     "libnvml-missing": _libnvml,
+    "smi-no-driver": _wsl_sees_none,
+    "smi-no-devices": _wsl_sees_none,
+    "cli-driver-error": _wsl_sees_none,
+    "device-nodes": _device_nodes,
     "no-device": _no_device,
     "no-cuda-gpus": _no_gpus,
     "smi-not-found": _smi_not_found,
     "no-kernel-image": _no_kernel,
     "invalid-device-function": _no_kernel,
     "gpu-incompatible-short": _no_kernel,
+    "cublas-arch": _no_kernel,
+    "ptx-invalid-image": _invalid_image,
     "gpu-no-kernels": _no_kernels_warning,
     "not-compiled": _cpu_build,
     "load-on-cpu": _cpu_build,
@@ -268,7 +340,12 @@ MEANINGS: dict[str, Meaning] = {
     "device-assert": _device_assert,
     "disk-full": _disk,
     "bad-ordinal": _ordinal,
-    "bad-device-name": _ordinal,
+    "bad-device-name": _device_name,
+    "triton-launcher": _launcher,
+    "triton-passes": _triton_passes,
+    "torch-library-missing": _torch_library,
+    "hf-required": _needs_apple,
+    "cuda-home": _needs_apple,
     "device-assert-index": _ordinal,
     "gpu-busy": _busy,
     "smi-segfault": _smi_segfault,

@@ -19,6 +19,8 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("driver", "smi", r"nvidia-smi (\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
     ("driver", "loading kernel", r"(?:kernel module(?: for x86_64)?|nvrm: loading[^\n]{0,80})\s+(\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
     ("driver", "driver", r"driver[: ]\s*v?(\d{3}\.\d{2,3}(?:\.\d{2})?)\b"),
+    ("module", "nvrm kernel proc", r"(?:nvrm version: nvidia unix [^\n]{0,60}kernel module(?: for \w+)?|kernel reported version is:|this kernel module has the version|nvrm: loading nvidia unix [^\n]{0,60}module(?: for \w+)?)\s+(\d{3}\.\d{2,3}(?:\.\d{1,2})?)\b"),
+    ("library", "libcuda libnvidia nvml client", r"(?:libcuda reported version is:|nvml library version:|the client has the version)\s+(\d{3}\.\d{2,3}(?:\.\d{1,2})?)\b|lib(?:cuda|nvidia-ml)\.so\.(\d{3}\.\d{2,3}(?:\.\d{1,2})?)\b"),
     ("smi_cuda", "cuda", r"driver version: [\d.]+\s+cuda version: (\d+\.\d+)"),
     ("driver_api", "too", r"driver on your system is too old \(found version (\d+)\)"),
     ("torch", "pytorch torch", rf"\bpytorch(?: version)?\s*(?:\(gpu\?\))?[`*]*\s*[:=]?[`*]*\s+v?{_V}"),
@@ -30,6 +32,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("torch", "have", rf"\(you have {_V}\)"),
     ("torch", "torch", rf"but you (?:will )?have torch {_V}"),
     ("torch", "torch", r"\btorch[\w .:=-]{0,24}?\b(\d+\.\d+\.\d+\+(?:cpu|cu\d+))\b"),
+    ("cpu_build", "cpu", r"^[ \t-]*pytorch(?:-\w+)?(?:=+|[ \t]+)\d\S*(?:=|[ \t]+)\S*cpu\S*|\btorch[-= ]\d[\w.]*\+cpu\b"),
     ("torch_cuda", "cuda pytorch", r"cuda used to build pytorch\s*: *(\d+\.\d+|none|could not collect|n/a)"),
     ("torch_cuda", "version", r"torch\.version\.cuda\W{1,12}(\d+\.\d+|none)"),
     ("torch_cuda", "build torch", r"\btorch build\s*: *cu(\d{2,3})\b"),
@@ -50,7 +53,8 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("windows", "windows win users program python comfyui anaconda", r"microsoft windows|\bwin_amd64\b|^(?:\([\w.-]+\) )?(?:ps )?[a-z]:\\|\bwindows (?:10|11|server)\b|[a-z]:\\+(?:users|program|python|comfyui|ai|anaconda\d?)\\"),
     ("container", "docker dockerenv container kubernetes containerd podman pod exited", r"\bdocker\b|/\.dockerenv|\bcontainer\b|\bkubernetes\b|\bcontainerd\b|\bpodman\b|\bpod\b|_\d exited with code \d"),
     ("container", "", r"@[0-9a-f]{12}[:# ]"),  # the prompt in a container: user@id
-    ("docker_run", "run", r"\b(?:docker|podman)(?: container)? run\b([^\n]{0,400})"),
+    ("container", "run step", r"^step \d+/\d+ : |^#\d+ \[|^ *(?:=> )?(?:error )?\[\w* *\d+/\d+\] run "),
+    ("docker_run", "run exec shell", r"\b(?:docker|podman)(?: container)? run\b([^\n]{0,400})|\b(?:singularity|apptainer) (?:exec|run|shell)\b([^\n]{0,400})"),
     ("sm_list", "supports capabilities", r"supports cuda capabilities ([sm_\d acompute]+)"),
     ("capability", "capability detected", r"(?:cuda capability sm_|cuda capability |compute capability(?: \(cc\))?:? |capability among gpus detected: )(\d+\.?\d?)\b"),
     ("properties", "major", r"name='([^'\n]{1,60})', major=(\d+), minor=(\d+)"),
@@ -60,7 +64,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("gpu", "capability", r"^\W*(.{1,60}?) with cuda capability sm_"),
     ("gpu", "rtx gtx geforce titan", r"\b((?:rtx|gtx|titan) ?(?:pro |a|x|v|rtx|xp)?-?\d{0,4}(?: ?(?:ti|super|d|ada|max-q)\b)*(?: laptop gpu)?)"),
     ("gpu", "tesla quadro nvidia jetson", r"((?:tesla|quadro|nvidia|jetson)(?: rtx| agx| titan)? ?[a-z]{1,6}\d{1,4}[a-z]{0,2}(?:-[a-z0-9]+)*)\b"),
-    ("device_count", "count", r"device_count\(\)[\s>]{0,12}(?:out\[\d+\]: )?(\d+)\b"),
+    ("device_count", "count", r"device_count\(\)[\s>=:-]{0,12}(?:out\[\d+\]: )?(\d+)\b"),
 )
 # fmt: on
 # Chips as people write them; the words are their digits, or GPU for the short ones.
@@ -109,8 +113,11 @@ class Report:
     """The facts of one text; None, "" and () mean that the text does not say."""
 
     driver: str
+    module: str  # version of the loaded kernel module
+    library: str  # version of the user-space driver libraries
     smi_cuda: str
     torch: str
+    is_cpu_build: bool
     torch_cuda: str  # "12.1"; "none" where the report says there is none
     cuda_available: Optional[bool]
     gpus: tuple[support.Gpu, ...]
@@ -146,13 +153,17 @@ def read_report(found: dict[str, list[Match]]) -> Report:
         matches.sort(key=lambda match: match.line)
 
     def first(name: str) -> str:
-        return next((m.groups[0].strip() for m in facts.get(name, ()) if m.groups[0].strip()), "")
+        texts = (text.strip() for match in facts.get(name, ()) for text in match.groups)
+        return next((text for text in texts if text), "")
 
     torch = _torch(facts.get("torch", []))
     return Report(
         driver=first("driver"),
+        module=first("module"),
+        library=first("library"),
         smi_cuda=first("smi_cuda"),
         torch=torch,
+        is_cpu_build=torch.endswith("+cpu") or ("cpu_build" in facts and "+" not in torch),
         torch_cuda=_torch_cuda(first("torch_cuda").lower(), torch),
         cuda_available=_available(facts.get("available", [])),
         gpus=_gpus(facts.get("gpu", [])),

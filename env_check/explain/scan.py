@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from env_check.explain.reading import Block
@@ -65,8 +65,8 @@ class Match:
     line_lowered: str = field(repr=False, default="")
 
 
-def scan(blocks: Iterable[Block], patterns: Iterable[Pattern]) -> dict[str, list[Match]]:
-    """Return the first matches of each pattern, in one pass over the blocks."""
+def scan(blocks: Iterable[Block], patterns: Sequence[Pattern]) -> dict[str, list[Match]]:
+    """Return the first matches of each pattern, in their order, in one pass over the blocks."""
     index: dict[str, list[Pattern]] = {}
     always = []
     for pattern in patterns:
@@ -86,7 +86,8 @@ def scan(blocks: Iterable[Block], patterns: Iterable[Pattern]) -> dict[str, list
             earlier = found.setdefault(pattern.id, [])
             if len(earlier) < pattern.most:
                 _search(block, pattern, earlier)
-    return {id: matches for id, matches in found.items() if matches}
+    order = {pattern.id: place for place, pattern in enumerate(patterns)}
+    return {id: found[id] for id in sorted(found, key=order.__getitem__) if found[id]}
 
 
 def _search(block: Block, pattern: Pattern, earlier: list[Match]) -> None:

@@ -7,6 +7,7 @@ from env_check.explain.signatures.row import Signature as S
 
 # fmt: off
 ROWS: tuple[S, ...] = (
+    S("cuda-number", "", 0.0, "cuda cuinit cudagetdevicecount", r"(?:cudagetdevicecount(?:\(\))?|cuinit(?:\(\d?\))?)(?: (?:returned|failed with|failed:))?(?: error)?[ :=(]{1,3}(\d{1,3})\b|\bcuda (?:(?:runtime|driver|api) )?(?:error|failure)(?: code)?[ :=(#]{1,3}(\d{1,3})\b", "CUDA runtime and driver, errors by number"),
     # ---- driver too old
     S("driver-insufficient", "driver_too_old_for_cuda", 0.95, "insufficient cudaerrorinsufficientdriver",
       r"cuda driver version is insufficient|cudaerrorinsufficientdriver", "CUDA runtime, error 35"),
@@ -24,9 +25,9 @@ ROWS: tuple[S, ...] = (
     S("driver-symbol", "driver_too_old_for_cuda", 0.8, "undefined",
       r"undefined symbol: cu(?:tensormap|multicast|ctx|device|mem[a-z]|kernel|launch|stream|getproc|graph|library|module|green)\w*",
       "loader, libcuda", "libcuda lacks a driver function of a newer CUDA."),
-    S("driver-minimum", "driver_too_old_for_cuda", 0.8, "higher later least minimum newer older requires too",
+    S("driver-minimum", "driver_too_old_for_cuda", 0.8, "higher later least minimum newer older requires too supports outdated",
       r"minimum (?:required )?(?:cuda|nvidia) driver (?:version )?(?:is|required)|(?:nvidia|cuda|display|installed) driver(?: version)? (?:[\w.]+ )?is (?:too old|older than)|"
-      r"requires (?:an? )?nvidia driver (?:version )?(?:>=|of at least|[\d.]+ or (?:newer|later|higher))", "several programs"),
+      r"requires (?:an? )?nvidia driver (?:version )?(?:>=|of at least|[\d.]+ or (?:newer|later|higher))|cuda driver version [\d.]+ or (?:newer|later|higher)|driver (?:only )?supports up to cuda|(?:old|outdated) (?:cuda|nvidia) driver", "several programs"),
     # ---- PTX
     S("ptx-toolchain", "ptx_newer_than_driver", 0.96, "cudaerrorunsupportedptxversion unsupported",
       r"provided ptx was compiled with an unsupported toolchain|cudaerrorunsupportedptxversion|cuda_error_unsupported_ptx_version", "CUDA runtime, error 222"),
@@ -41,7 +42,7 @@ ROWS: tuple[S, ...] = (
     # ---- module and library of two versions
     S("nvml-mismatch", "nvml_version_mismatch_reboot", 0.98, "librmversionmismatch mismatch mversionmismatch", r"driver/library version mismatch|nvml_error_lib_rm_version_mismatch|libr_?mversionmismatch|detected an nvml/rm version mismatch", "NVML, error 18"),
     S("nvrm-api-mismatch", "nvml_version_mismatch_reboot", 0.97, "kernel mismatch", r"nvrm: api mismatch|this kernel module has the version", "nvidia kernel module"),
-    S("dso-mismatch", "nvml_version_mismatch_reboot", 0.95, "match", r"kernel version [\d.]+ does not match dso version", "TensorFlow and XLA, cuda_diagnostics"),
+    S("dso-mismatch", "nvml_version_mismatch_reboot", 0.95, "match", r"kernel version [\d.]+ does not match dso version|nvml library version[^\n]{0,40}does not match", "TensorFlow and XLA, cuda_diagnostics"),
     # ---- no driver
     S("smi-no-driver", "driver_missing_or_not_loaded", 0.93, "communicate", r"couldn't communicate with the nvidia driver", "nvidia-smi"),
     S("torch-no-driver", "driver_missing_or_not_loaded", 0.7, "found", r"found no nvidia driver on your system", "torch/cuda/__init__.py"),
@@ -53,7 +54,7 @@ ROWS: tuple[S, ...] = (
       "The device nodes cannot be opened: check ls -l /dev/nvidia*."),
     S("module-key", "driver_missing_or_not_loaded", 0.97, "required unsigned verification", r"required key not available|lockdown: [^\n]{0,80}unsigned module|module verification failed: signature[^\n]{0,60}nvidia|loading of unsigned module is (?:restricted|rejected)", "Linux kernel",
       "Secure Boot refuses the unsigned NVIDIA module."),
-    S("module-missing", "driver_missing_or_not_loaded", 0.95, "modprobe", r"modprobe: (?:fatal|error): [^\n]{0,60}nvidia(?![-_](?:peermem|fs|gds))[^\n]{0,120}", "modprobe"),
+    S("module-missing", "driver_missing_or_not_loaded", 0.95, "modprobe modinfo", r"modprobe: (?:fatal|error): [^\n]{0,60}nvidia(?![-_](?:peermem|fs|gds))[^\n]{0,120}|modinfo: error: module nvidia\S* not found", "modprobe"),
     S("module-nouveau", "driver_missing_or_not_loaded", 0.95, "nouveau", r"nouveau kernel driver is currently in use|nvrm: nouveau, ?rivafb|already bound to nouveau|nouveau[^\n]{0,60}(?:conflict|incompatible)|kernel driver in use: nouveau", "nvidia kernel module, installer",
       "nouveau owns the GPU."),
     S("module-probe", "driver_missing_or_not_loaded", 0.9, "nvrm probed", r"nvrm: no nvidia (?:graphics adapter|gpu|devices?) (?:probed|found)|nvrm: the nvidia probe routine was not called", "nvidia kernel module"),
@@ -61,31 +62,36 @@ ROWS: tuple[S, ...] = (
       "This GPU runs with the open kernel modules only: install nvidia-open."),
     S("module-legacy", "driver_missing_or_not_loaded", 0.93, "legacy nvrm supported", r"installed in this system is\s+(?:nvrm: )?not supported by the|nvidia [\d.]+xx legacy drivers?|is supported through the nvidia [\d.]+(?:xx|\.xx) legacy", "nvidia kernel module",
       "This driver release does not know this GPU: another branch is needed."),
-    S("module-dkms", "driver_missing_or_not_loaded", 0.85, "return unable", r"bad return status for module build on kernel|unable to build the nvidia kernel module|unable to load the (?:kernel module )?['\"]?nvidia(?:-drm|-uvm)?(?:\.ko)?['\"]?(?: kernel module)?|unable to find the kernel source tree for the currently running kernel", "dkms, NVIDIA installer",
+    S("module-dkms", "driver_missing_or_not_loaded", 0.85, "return unable exclusive disagrees unknown", r"bad return status for module build on kernel|unable to build the nvidia kernel module|unable to load the (?:kernel module )?['\"]?nvidia(?:-drm|-uvm)?(?:\.ko)?['\"]?(?: kernel module)?|unable to find the kernel source tree for the currently running kernel|build_exclusive directive which does not match|\bnvidia\w*: (?:disagrees about version of symbol|unknown symbol)", "dkms, NVIDIA installer",
       "The module was not built for the running kernel."),
-    S("module-proc", "driver_missing_or_not_loaded", 0.8, "proc", r"/proc/driver/nvidia/version:? [^\n]{0,20}no such file", "shell"),
+    S("module-proc", "driver_missing_or_not_loaded", 0.8, "proc appear", r"/proc/driver/nvidia/version:? [^\n]{0,20}no such file|/proc/driver/nvidia/version does not exist|kernel driver does not appear to be running on this host", "shell"),
+    S("device-nodes", "driver_missing_or_not_loaded", 0.72, "dev", r"cannot access '?/dev/nvidia[^\n]{0,12}no such file|/dev/nvidia(?:ctl|\d|-uvm|\*)?['\"]?:? [^\n]{0,20}(?:no such file|not found|does not exist)", "shell"),
+    S("persistenced", "driver_missing_or_not_loaded", 0.7, "query persistenced", r"failed to query nvidia devices|nvidia-persistenced failed to initialize", "nvidia-persistenced"),
+    S("dkms-added", "driver_missing_or_not_loaded", 0.6, "added", r"^nvidia[\w-]*[/,] ?[\d.]+[^\n]{0,40}: added *$", "dkms status", "dkms knows the module and has not built it."),
     S("smi-no-devices", "driver_missing_or_not_loaded", 0.75, "devices", r"^no devices were found", "nvidia-smi"),
     S("libcuda-missing", "driver_missing_or_not_loaded", 0.7, "libcuda", r"libcuda\.so\.1: cannot open shared object file|could not load dynamic library 'libcuda\.so\.1'|could not (?:find|load) (?:library )?['\"]?libcuda\.so\.1|libcuda\.so\.1: file not found", "loader",
       "The driver's own library is missing: no driver on the host, or a container without GPU access."),
     S("no-device", "driver_missing_or_not_loaded", 0.5, "capable cudaerrornodevice device", r"no cuda-capable device is detected|cudaerrornodevice|cuda_error_no_device", "CUDA runtime, error 100"),
     # ---- stale driver state
     S("cuda-unknown", "cuda_unknown_error_stale_driver_state", 0.85, "999 cudaerrorunknown error runtime unknown",
-      r"cuda unknown error - this may be due to|error 999\b|cuda error: unknown error|cudaerrorunknown|cuda_error_unknown|cuinit\b[^\n]{0,60}\b999\b|cuda failed with error unknown error|cuda (?:runtime )?error \(999\)|cuda (?:runtime )?error \(30\)",
+      r"cuda unknown error - this may be due to|error 999\b|cuda error: unknown error|cudaerrorunknown|cuda_error_unknown|cuinit\b[^\n]{0,60}\b999\b|cuda failed with error unknown error|cuda (?:runtime )?error \(999\)|cuda (?:runtime )?error \(30\)|failed to initialize cuda: unknown error|cuinit\S*[^\n]{0,20}unknown error",
       "CUDA runtime, error 999"),
     S("cuda-launch-failure", "cuda_unknown_error_stale_driver_state", 0.42, "unspecified", r"cuda error: unspecified launch failure|unspecified launch failure", "CUDA runtime, error 719"),
     S("cuda-init-failed", "cuda_unknown_error_stale_driver_state", 0.5, "initialization", r"cuda driver initialization failed, you might not have a cuda gpu", "torch/csrc/cuda/Module.cpp"),
+    S("suspend", "", 0.0, "hibernate hibernating hibernation resume resumed resuming sleep sleeping standby suspend suspended suspending wake waking", r"\b(?:suspend(?:ed|ing)?|hibernat\w+|standby|wak(?:e|es|ing)[ -]?up|(?:after|from) (?:sleep\w*|wak\w+|resum\w+)|resume[sd]? from|before sleep\w*|went to sleep)\b", "a reporter's words, kernel log"),
+    S("uvm-reload", "cuda_unknown_error_stale_driver_state", 0.7, "uvm", r"(?:rmmod|modprobe -r(?:f)?) nvidia[_-]uvm", "shell", "nvidia_uvm was reloaded to get CUDA back."),
     # ---- fabric manager
     S("system-not-ready", "fabric_manager_not_running", 0.96, "802 cudaerrorsystemnotready initialized ready", r"error 802\b|system not yet initialized|cudaerrorsystemnotready|cuda_error_system_not_ready", "CUDA runtime, error 802"),
-    S("fabric-version", "fabric_manager_not_running", 0.96, "fabricmanager fabric", r"fabric ?manager[^\n]{0,80}(?:don.?t match|version mismatch|does not match|failed to (?:start|initialize)|exited|entered failed state|not running)", "nvidia-fabricmanager"),
+    S("fabric-version", "fabric_manager_not_running", 0.96, "fabricmanager fabric nvswitch", r"fabric ?manager[^\n]{0,80}(?:don.?t match|version mismatch|does not match|failed to (?:start|initialize)|exited|entered failed state|not running)|fabric ?manager(?:\.service)?[^\n]{0,120}\n(?:[^\n]{0,160}\n){0,4}?[^\n]{0,20}active: (?:failed|inactive)|fabric ?manager[^\n]{0,30}(?:could not be found|is not running|not found|inactive)|nvswitch device information from nvswitch driver failed", "nvidia-fabricmanager"),
     S("fabric-state", "fabric_manager_not_running", 0.85, "fabric", r"fabric\n\s*state\s*: in progress", "nvidia-smi -q"),
     S("fabric-nvswitch", "fabric_manager_not_running", 0.8, "nvswitch", r"(?:failed|unable) to initialize (?:all the )?(?:nvidia )?nvswitch|nvidia-nvswitch[^\n]{0,60}fatal", "nvidia-fabricmanager, kernel module"),
     # ---- hardware
     S("xid", "gpu_hardware_xid", 0.95, "xid", r"\bxid\b ?(?:\([^)\n]{1,40}\))?:? ?(?:error )?(48|6[1-4]|69|74|79|8[08]|92|94|95|109|110|119|12[0-5]|13[67]|140|14[3-9]|15[0-9]|16[0-9])\b", "nvidia kernel module",
       "This Xid is a hardware or firmware event."),
     S("off-the-bus", "gpu_hardware_xid", 0.97, "fallen", r"fallen off the bus", "nvidia kernel module"),
-    S("ecc", "gpu_hardware_xid", 0.95, "cudaerroreccuncorrectable uncorrectable", r"uncorrectable ecc error encountered|cudaerroreccuncorrectable|cuda_error_ecc_uncorrectable", "CUDA runtime, error 214"),
+    S("ecc", "gpu_hardware_xid", 0.95, "cudaerroreccuncorrectable uncorrectable double", r"uncorrectable ecc error|uncorrectable double[- ]bit|double[- ]bit ecc|cudaerroreccuncorrectable|cuda_error_ecc_uncorrectable", "CUDA runtime, error 214"),
     S("ecc-remap", "gpu_hardware_xid", 0.85, "failure pending", r"remapping failure occurred\s*: yes|row remapper failure|pending\s*: yes", "nvidia-smi -q"),
-    S("gpu-lost", "gpu_hardware_xid", 0.95, "handle lost reset", r"gpu is lost|unable to determine the device handle for gpu|nvml_error_gpu_is_lost|gpu requires reset|\[gpu requires reset\]", "NVML, nvidia-smi"),
+    S("gpu-lost", "gpu_hardware_xid", 0.95, "handle lost reset", r"gpu is lost|unable to determine the device handle for gpu|nvml_error_gpu_is_lost|gpu requires reset|\[gpu requires reset\]|cuda error: device is lost", "NVML, nvidia-smi"),
     S("nvlink-error", "gpu_hardware_xid", 0.9, "nvlink cudaerrornvlinkuncorrectable", r"uncorrectable nvlink error|cudaerrornvlinkuncorrectable", "CUDA runtime, error 220"),
     S("rm-init", "gpu_hardware_xid", 0.65, "rminitadapter", r"rminitadapter failed|gpu \S+ rminitadapter", "nvidia kernel module", "The driver could not start the GPU."),
     S("smi-err", "gpu_hardware_xid", 0.7, "err", r"^\|[^\n]{0,60}\berr!", "nvidia-smi"),
@@ -94,17 +100,19 @@ ROWS: tuple[S, ...] = (
     S("gpu-busy", "gpu_exclusive_mode", 0.9, "cudaerrordevicealreadyinuse cudaerrordevicesunavailable unavailable", r"cuda-capable device(?:\(s\)|s) (?:is/)?are busy or unavailable|cudaerrordevicesunavailable|cudaerrordevicealreadyinuse|cuda_error_device_unavailable|cuda_error_devices_unavailable", "CUDA runtime, error 46"),
     S("smi-exclusive", "gpu_exclusive_mode", 0.6, "process thread prohibited", r"(?:\||%)\s{1,12}(?:e\. (?:process|thread)|prohibited)\s*\|", "nvidia-smi"),
     S("smi-q-exclusive", "gpu_exclusive_mode", 0.6, "exclusive prohibited", r"compute mode\s*: (?:exclusive_process|exclusive_thread|prohibited)", "nvidia-smi -q"),
+    S("context-refused", "", 0.0, "cudeviceprimaryctxretain", r"cudeviceprimaryctxretain[^\n]{0,60}cuda_error_\w+", "TensorFlow, XLA"),
     S("mig-instance", "", 0.0, "enabled mig", r"\bmig[- ](?:\d|<)[^\n]{0,40}|\bmig-(?:gpu-)?[0-9a-f]{4}|mig_uu?id|\bmig\b[^\n]{0,30}(?:slice|instance|enabled|profile)|\bmig devices:|^\|[ \t]+\|[ \t]+\|[ \t]+enabled[ \t]*\|", "nvidia-smi -L"),
     S("mig-torch-assert", "mig_single_instance_visible", 0.5, "success", r"nvml_success == r internal assert failed at[^\n]{0,60}cudacachingallocator", "torch c10/cuda",
       "Seen on MIG instances, where NVML cannot be asked about the device."),
+    S("mig-literal", "mig_single_instance_visible", 0.85, "invalid", r"invalid literal for int\(\) with base 10: '?mig-|mig devices are not supported", "several programs"),
     S("bad-ordinal", "cuda_device_index_invalid", 0.88, "ordinal cudaerrorinvaliddevice invalid", r"invalid device ordinal|cudaerrorinvaliddevice\b|cuda_error_invalid_device", "CUDA runtime, error 101"),
     S("device-assert-index", "cuda_device_index_invalid", 0.7, "internal", r"device >= 0 && device < num_gpus internal assert failed", "torch ATen CUDAContext"),
     S("no-cuda-gpus", "cuda_device_index_invalid", 0.5, "available", r"no cuda gpus are available", "torch/csrc/cuda"),
-    S("bad-device-name", "cuda_device_index_invalid", 0.75, "index invalid", r"invalid cuda '?device(?: index)?\b[^\n]{0,60}|invalid device id\b|invalid cuda device|device index must be in the range", "several programs"),
-    S("too-many-requested", "cuda_device_index_invalid", 0.88, "count local machine nproc number only proc specified tensor there world",
+    S("bad-device-name", "cuda_device_index_invalid", 0.75, "index invalid", r"invalid cuda '?device(?: index)?\b[^\n]{0,60}|invalid device id\b|invalid cuda device|device index must be in the range|device index must (?:be|not be) (?:non-)?negative|cuda unavailable, invalid device \S+ requested", "several programs"),
+    S("too-many-requested", "cuda_device_index_invalid", 0.88, "count local machine nproc number only proc specified tensor there world requested found enough requires",
       r"you requested gpus?: \[[\s\S]{0,80}?but your machine only has|attempting to deserialize object on cuda device \d+ but torch\.cuda\.device_count\(\) is|no slot '\d+' specified on host|"
       r"(?:tensor[ _-]parallel(?: size)?|world size|number of required gpus)[^\n]{0,60}(?:larger than|exceeds|greater than)[^\n]{0,40}(?:available|gpus)|requested \d+ gpus?,? but only \d+|"
-      r"local rank \d+ is out of bounds|there (?:are|is) only \d+ (?:gpu|device)s? available|n?proc_per_node[^\n]{0,60}(?:exceeds|greater|more than)|device_count[^\n]{0,30}(?:less|fewer) than",
+      r"local rank \d+ is out of bounds|there (?:are|is) only \d+ (?:visible )?(?:cuda )?(?:gpu|device)s? (?:available|visible)|n?proc_per_node[^\n]{0,60}(?:exceeds|greater|more than)|device_count[^\n]{0,30}(?:less|fewer) than|(?:number of )?requested (?:number of )?gpus? \(?\d+\)? (?:exceeds|is (?:greater|larger|more))|no gpus found!|requires? at least \d+ (?:visible )?gpus? but|not enough gpus",
       "Lightning, torch.load, DeepSpeed, vLLM"),
     S("visible-devices-set", "", 0.0, "visible", r"cuda_visible_devices['\"]?\]? ?[=:] ?['\"]?([^\s'\",;)]*)", "shell, Python"),
     # ---- no NVIDIA GPU
@@ -113,7 +121,9 @@ ROWS: tuple[S, ...] = (
     S("unsloth-no-gpu", "no_nvidia_gpu", 0.8, "unsloth", r"unsloth (?:currently )?(?:only )?(?:works|cannot find any torch accelerator)|unsloth: no (?:nvidia )?gpu", "unsloth"),
     S("bnb-macos", "no_nvidia_gpu", 0.85, "libbitsandbytes", r"dlopen\([^\n]{0,200}libbitsandbytes|libbitsandbytes_\w+\.dylib", "macOS loader", "The loader is that of macOS: there is no CUDA."),
     S("bnb-rocm", "no_nvidia_gpu", 0.6, "bitsandbytes libbitsandbytes", r"could not (?:find|load) the bitsandbytes rocm binary|libbitsandbytes_rocm\d*\.so[^\n]{0,60}(?:no such file|not found|cannot open)", "bitsandbytes"),
-    S("macos", "", 0.0, "air apple chip darwin dylib homebrew mac macbook macos macosx max pro ultra users", r"\bmac ?os\b|\bdarwin\b|macosx_|\bapple m\d\b|\bm[1-4] (?:pro|max|ultra|mac|chip|air)|\.dylib|\bmacbook\b|/opt/homebrew|/users/[^/\n]{1,40}/(?:opt|library|miniforge|miniconda|anaconda)", "several programs"),
+    S("mps", "no_nvidia_gpu", 0.85, "mps", r"mixed precision requires a gpu \(not 'mps'\)|not (?:currently )?(?:implemented|supported) for the mps device|bitsandbytes[^\n]{0,80}\bmps\b[^\n]{0,30}not", "accelerate, torch"),
+    S("intel-graphics", "", 0.0, "graphics iris uhd arc", r"\bintel\S*(?: corporation)?[^\n]{0,40}(?:uhd|hd|iris|integrated) ?(?:xe |plus )?graphics|\bintel\S* (?:uhd|iris|arc)\b", "lspci, a reporter's words"),
+    S("macos", "", 0.0, "mps air apple chip darwin dylib homebrew mac macbook macos macosx max pro ultra users", r"\bdevice: ?mps\b|device type:? ?'?mps\b|\bmac ?os\b|\bdarwin\b|macosx_|\bapple m\d\b|\bm[1-4] (?:pro|max|ultra|mac|chip|air)|\.dylib|\bmacbook\b|/opt/homebrew|/users/[^/\n]{1,40}/(?:opt|library|miniforge|miniconda|anaconda)", "several programs"),
     S("amd", "", 0.0, "amd amdgpu gfx hip instinct navi radeon rocm xtx", r"\bradeon\b|\bamdgpu\b|\bgfx\d{3,4}\b|rocm used to build pytorch: \d|\+rocm\d|\bnavi ?\d\d\b|\brx ?\d{4} ?xtx?\b|\bamd (?:instinct|radeon|gpu)\b|\bmi[23]\d\dx?\b", "several programs"),
 )
 # fmt: on

@@ -1,6 +1,7 @@
-"""Score explain on a folder of labelled reports: `python -m tests.env_check.explain.score FOLDER…`.
+"""Score explain on labelled reports: `python -m tests.env_check.explain.score FOLDER…`.
 
-A folder holds `labels.yaml` (file name → cause, list of causes that are right, or null for a sound text) and the texts.
+A folder holds the texts and `labels.yaml`: file name → `cause` (null for a sound text) and
+`also_ok` (list of causes that are right too).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ def labelled_folder(folder: Path) -> list[LabelledReport]:
     labels = yaml.safe_load((folder / "labels.yaml").read_text(encoding="utf-8"))
     found = []
     for name, label in sorted(labels.items()):
-        right = [label] if isinstance(label, str) else label or []
-        causes = frozenset(cause for cause in right if not cause.startswith("none_"))
+        cause = label["cause"]
+        causes = frozenset([cause, *label["also_ok"]]) if cause else frozenset()
         text = (folder / name).read_text(encoding="utf-8", errors="replace")
         found.append(LabelledReport(name, text, causes))
     return found

@@ -1,0 +1,49 @@
+"""Numbers of CUDA errors: programs that print no message print one of these.
+
+Source: cudaError_t of the CUDA runtime API, with the numbers before CUDA 10.1 (10, 30, 38, 48, 59).
+"""
+
+from __future__ import annotations
+
+from env_check.explain.scan import Match
+
+CLUE = "cuda-number"
+
+# number → the signature of its message
+_SIGNATURES = {
+    2: "oom-cuda",
+    10: "bad-ordinal",
+    30: "cuda-unknown",
+    35: "driver-insufficient",
+    36: "driver-newer-call",
+    38: "no-device",
+    46: "gpu-busy",
+    48: "no-kernel-image",
+    59: "device-assert",
+    98: "invalid-device-function",
+    100: "no-device",
+    101: "bad-ordinal",
+    200: "ptx-invalid-image",
+    209: "no-kernel-image",
+    214: "ecc",
+    217: "p2p-consumer",
+    218: "ptx-jit-failed",
+    220: "nvlink-error",
+    222: "ptx-toolchain",
+    710: "device-assert",
+    719: "cuda-launch-failure",
+    802: "system-not-ready",
+    803: "compat-driver",
+    804: "compat-hardware",
+    999: "cuda-unknown",
+}
+
+
+def with_numbers(found: dict[str, list[Match]]) -> dict[str, list[Match]]:
+    """Return the matches with each numbered CUDA error filed under its message's signature."""
+    named = dict(found)
+    for match in found.get(CLUE, ()):
+        id = _SIGNATURES.get(int(match.groups[0] or match.groups[1]))
+        if id:
+            named.setdefault(id, [match])
+    return named
