@@ -185,6 +185,8 @@ class Train(Section):
     """Seed of initialisation, order and dropout."""
     deterministic: bool = True
     """Equal bits from equal runs on one machine."""
+    on_not_finite: Literal["stop", "skip"] = "stop"
+    """A loss of NaN or infinity: end and name its rows, or go back and pass over them."""
 
 
 class Checkpoint(Section):
@@ -240,6 +242,8 @@ class Limits(Section):
 
     max_duration: Duration | None = None
     """Wall time such as 90s, 30m, 12h or 2d, after which a checkpoint is saved; exit code 3."""
+    max_stall: Auto | Duration | None = "auto"
+    """Silence after which a hung run is ended; auto is 15 minutes or more, null waits for ever."""
     grace_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     """Seconds a stopping run gets for its last checkpoint."""
 

@@ -47,6 +47,8 @@ class ForkedProcess:
         status.close()
         self.pid = int(self._status.readline())
         self.terminal = terminal
+        self.is_out_of_memory: bool | None = None
+        self.ended: float | None = None
         self._exit_code: int | None = None
         os.set_blocking(self._status.fileno(), False)
 
@@ -83,9 +85,13 @@ class ForkedProcess:
 
 
 class ForkedTrainer:
-    """Launches training processes from one warm parent; close it at the end."""
+    """Launches training processes from one warm parent; close it at the end.
+
+    `fault` is Python that a training process runs before `main`: a place to break things from.
+    """
 
     name = "host"
+    fault = ""
 
     def prepare(self, plan: Plan, *, say: Callable[[str], None]) -> None:
         """Do nothing, as the host backend."""
@@ -113,7 +119,11 @@ class ForkedTrainer:
         with run.log.open("ab") as log:
             descriptors = [their_status.fileno(), writer, log.fileno()]
             descriptors += [lock_fd] if lock_fd is not None else []
-            request = {"run": str(run.path), "environment": dict(environment)}
+            request = {
+                "run": str(run.path),
+                "environment": dict(environment),
+                "fault": self.fault,
+            }
             socket.send_fds(self._requests, [json.dumps(request).encode()], descriptors)
         os.close(writer)
         their_status.close()
@@ -194,6 +204,7 @@ def _child(request: dict[str, Any], stdout: int, stderr: int) -> int:
         if "code" in request:
             exec(request["code"], {"arguments": request["arguments"]})
             return 0
+        exec(request["fault"], {})
         return main([request["run"]])
     except BaseException:
         import traceback

@@ -158,7 +158,8 @@ def _write_split(path: Path, num_samples: int, stage: str, seed: int) -> Prepare
         )
         arrays = {"input_ids": ids, "offsets": offsets, "supervised": mask}
         supervised = int(mask.sum())
-    np.savez(path, **arrays)
+    rows = np.stack([np.zeros(num_samples), np.arange(1, num_samples + 1)], axis=1)
+    np.savez(path, rows=rows.astype(np.int32), **arrays)
     return PreparedSplit(
         path=str(path),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),

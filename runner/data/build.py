@@ -7,7 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from runner.data.encode import Encoded, Encoder
 from runner.data.faults import FaultLog, RowFault, shown_name
@@ -64,7 +64,8 @@ def build(
     taken = []
     for source in sources:
         try:
-            taken.append(_take(source, job.data, encoder, faults))
+            index = sum(one.source.split == source.split for one in taken)
+            taken.append(_take(source, index, job.data, encoder, faults))
         except DataError as error:
             faults.append(error)
     if faults:
@@ -86,7 +87,9 @@ def build(
     return Built(train=[s for s, _ in train], eval=[s for s, _ in held], report=report)
 
 
-def _take(source: Source, data: Data, encoder: Encoder, faults: list[TrainboxError]) -> Taken:
+def _take(
+    source: Source, index: int, data: Data, encoder: Encoder, faults: list[TrainboxError]
+) -> Taken:
     """Take every good row of a source; append its faults that the job does not drop."""
     report = SourceReport(
         split=source.split,
@@ -122,7 +125,7 @@ def _take(source: Source, data: Data, encoder: Encoder, faults: list[TrainboxErr
                 drops["data-truncated-away"] += 1
             else:
                 report.truncated += fitted is not encoded
-                taken.samples.append(fitted)
+                taken.samples.append(replace(fitted, source=index, row=number))
                 taken.digests.append(digest(fitted))
     report.rows_used = len(taken.samples)
     report.dropped = dict(drops)

@@ -32,6 +32,8 @@ class Encoded:
 
     parts: tuple[Ids, ...]
     supervised: Mask  # over all parts
+    source: int = 0  # index in data.train or data.eval of the job
+    row: int = 0  # line or row number in that source, 1-based
 
     @property
     def num_tokens(self) -> int:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runner.data.build import Built
     from runner.data.encode import Encoded
 
-CODE_VERSION = 1  # raise it with any change in runner/data that changes ids, masks or the report
+CODE_VERSION = 2  # raise it with any change in runner/data that changes arrays or the report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,11 +266,12 @@ def _arrays(samples: Sequence[Encoded]) -> dict[str, npt.NDArray[np.generic]]:
     """Return the arrays of a split: parts end to end, with the offsets that cut them again."""
     import numpy as np
 
+    rows = np.array([(sample.source, sample.row) for sample in samples], dtype=np.int32)
     if len(samples[0].parts) == 1:
         ids, offsets = _end_to_end([sample.parts[0] for sample in samples])
         supervised = np.concatenate([sample.supervised for sample in samples])
-        return {"input_ids": ids, "offsets": offsets, "supervised": supervised}
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
+        return {"input_ids": ids, "offsets": offsets, "supervised": supervised, "rows": rows}
+    arrays: dict[str, npt.NDArray[np.generic]] = {"rows": rows}
     for number, name in enumerate(("prompt", "chosen", "rejected")):
         ids, offsets = _end_to_end([sample.parts[number] for sample in samples])
         arrays |= {f"{name}_ids": ids, f"{name}_offsets": offsets}

@@ -14,6 +14,11 @@ from typing import Any, BinaryIO
 
 Event = dict[str, Any]
 
+# Ids of warnings that decide how a run goes on (docs/architecture.md)
+NOT_FINITE = "not-finite"
+BATCH_SKIPPED = "batch-skipped"
+MICRO_BATCH_HALVED = "micro-batch-halved"
+
 
 class Journal:
     """The writing end, for one attempt of a run."""

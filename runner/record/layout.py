@@ -97,8 +97,18 @@ class RunDir:
 
     @property
     def lock(self) -> Path:
-        """Held (flock) by the supervisor as long as it lives."""
+        """Held (flock) by the supervisor, after its death by the training process."""
         return self.path / ".lock"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        """Held (flock) by the supervisor alone: free although `lock` is not, a run is unattended."""
+        return self.path / ".supervisor.lock"
+
+    @property
+    def heartbeat(self) -> Path:
+        """Empty; its time stamp is the training process's newest sign of life."""
+        return self.path / ".heartbeat"
 
     @property
     def tracking(self) -> Path:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from runner.errors import EXIT_FAILED, TrainboxError
 from runner.plan import Plan, read_plan
+from runner.record.heartbeat import Heartbeat
 from runner.record.journal import Journal
 from runner.record.layout import RunDir
 from runner.train.attempt import Attempt
@@ -62,7 +63,14 @@ def main(arguments: Sequence[str]) -> int:
     with Journal(run.journal, int(os.environ.get("TRAINBOX_ATTEMPT", "1"))) as journal:
         try:
             return _train(
-                Attempt(run=run, plan=plan, journal=journal, terminal=terminal, stop=stop)
+                Attempt(
+                    run=run,
+                    plan=plan,
+                    journal=journal,
+                    heartbeat=Heartbeat(run.heartbeat),
+                    terminal=terminal,
+                    stop=stop,
+                )
             )
         except TrainboxError as error:
             print(error.render(), file=sys.stderr, flush=True)

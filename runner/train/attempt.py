@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.plan import Plan
+from runner.record.heartbeat import Heartbeat
 from runner.record.journal import Journal
 from runner.record.layout import RunDir
 from runner.train.stop import Stop
@@ -19,6 +20,7 @@ class Attempt:
     run: RunDir
     plan: Plan
     journal: Journal
+    heartbeat: Heartbeat
     terminal: Terminal
     stop: Stop
 
@@ -26,8 +28,8 @@ class Attempt:
         """Say what a person is waiting for."""
         self.journal.write("phase", name=name)
 
-    def warn(self, id: str, message: str) -> None:
-        self.journal.write("warning", id=id, message=message)
+    def warn(self, id: str, message: str, **fields: Any) -> None:
+        self.journal.write("warning", id=id, message=message, **fields)
 
     @property
     def job(self) -> dict[str, Any]:

@@ -11,31 +11,51 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from runner.record.journal import Event, read_events
+from runner.errors import TrainingError
+from runner.record.journal import NOT_FINITE, Event, read_events
 from runner.train.attempt import Attempt
+from runner.train.divergence import Divergence
 from runner.train.evaluate import HeldOut
 from runner.train.model import not_finite
+from runner.train.past import Past
 from runner.train.saver import Saver
-
-# What a replayed step must repeat bit for bit; the clock and the memory may differ.
-REPLAYED = ("loss", "learning_rate", "grad_norm", "tokens", "supervised_tokens")
 
 
 class Recorder(TrainerCallback):
-    """Writes what happens in the training loop, and decides what happens next."""
+    """Writes what happens in the training loop, and decides what happens next.
 
-    def __init__(self, attempt: Attempt, saver: Saver, held_out: HeldOut | None) -> None:
+    Args:
+        held_out: what to measure on, or None.
+        rows_of_step: names the rows of the data that a step was made of.
+        divergence: when a finite loss is given up, or None.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        saver: Saver,
+        held_out: HeldOut | None,
+        *,
+        rows_of_step: Callable[[int], str],
+        divergence: Divergence | None,
+    ) -> None:
         self._attempt = attempt
         self._saver = saver
         self._held_out = held_out
-        past = read_events(attempt.run.journal)
-        self._past_steps = {event["step"]: event for event in past if event["event"] == "step"}
-        self._past_evals = {
-            (event["phase"], event["step"]) for event in past if event["event"] == "eval"
-        }
+        self._rows_of_step = rows_of_step
+        self._divergence = divergence
+        self._past = Past(read_events(attempt.run.journal), attempt.plan.training.micro_batch_size)
         self._tokens: tuple[torch.Tensor | int, torch.Tensor | int] = (0, 0)
         self._differs = False
         self._mark = time.monotonic()
+
+    def is_skipped(self, step: int) -> bool:
+        """Return whether a step is taken without its batch, which was not finite before."""
+        return step in self._past.skipped
+
+    def beat(self) -> None:
+        """Say that the process lives."""
+        self._attempt.heartbeat.beat()
 
     def count_tokens(self, batches: list[dict[str, Any]]) -> None:
         """Note how many tokens the next step trains on; read when the step is logged.
@@ -55,6 +75,8 @@ class Recorder(TrainerCallback):
     ) -> None:
         if self._attempt.job["method"] == "full" and state.global_step == 0:
             self._evaluate("before", 0)
+        for loss in self._past.losses_until(state.global_step):
+            self._watch_loss(loss)
         self._attempt.phase("train")
         self._mark = time.monotonic()
 
@@ -70,8 +92,9 @@ class Recorder(TrainerCallback):
         if logs is None or "loss" not in logs:
             return  # the summary at the end of train()
         step = state.global_step
-        self._journal_step(self._step_event(step, logs))
-        self._check_finite(step, logs)
+        if not self.is_skipped(step):
+            self._journal_step(self._step_event(step, logs))
+            self._check_loss(step, logs)
         if self._attempt.job["method"] != "full":
             # After the first step, with the adapter off: the same numbers as before it, and the
             # first step does not wait for them.
@@ -88,11 +111,11 @@ class Recorder(TrainerCallback):
         self._evaluate("after", step)
 
     def _evaluate(self, phase: str, step: int, *, base: bool = False) -> None:
-        if self._held_out is None or (phase, step) in self._past_evals:
+        if self._held_out is None or (phase, step) in self._past.evals:
             return
         if self._attempt.stop.requested:
             return
-        self._past_evals.add((phase, step))
+        self._past.evals.add((phase, step))
         self._held_out.evaluate(phase, step, base=base)
         if phase != "after":
             self._attempt.phase("train")
@@ -118,27 +141,46 @@ class Recorder(TrainerCallback):
 
     def _journal_step(self, event: Event) -> None:
         """Write a step, or compare it with the journal where an earlier attempt got further."""
-        past = self._past_steps.get(event["step"])
-        if past is None:
+        if not self._past.has_step(event["step"]):
             self._attempt.journal.write("step", **event)
             return
-        differing = [key for key in REPLAYED if repr(past.get(key)) != repr(event[key])]
-        if differing and not self._differs:
+        differences = self._past.differences(event)
+        if differences and not self._differs:
             self._differs = True  # the first says where; all later steps follow from it
-            self._attempt.warn(
-                "replay-differs",
-                f"step {event['step']} came out differently than in attempt {past['attempt']}: "
-                + ", ".join(f"{key} {event[key]!r}, was {past.get(key)!r}" for key in differing),
+            self._attempt.warn("replay-differs", differences)
+
+    def _check_loss(self, step: int, logs: dict[str, Any]) -> None:
+        """Stop where nothing is learnt any more, and say which rows the step was made of."""
+        what = self._not_finite(logs)
+        if what is not None:
+            rows = self._rows_of_step(step)
+            message = f"{what} of step {step} is NaN or infinite; its batch: {rows}"
+            self._attempt.warn(NOT_FINITE, message, step=step, rows=rows)
+            raise not_finite(step, what, where=rows)
+        if self._watch_loss(logs["loss"]):
+            raise TrainingError(
+                id="train-diverged",
+                what=f"the loss has run away: {logs['loss']:.3g} in step {step}",
+                why="for 20 steps the model has done worse than guessing every token alike",
+                fix="lower `train.learning_rate` and start a new run; the checkpoints that are "
+                "left may be of the model that ran away",
             )
 
-    def _check_finite(self, step: int, logs: dict[str, Any]) -> None:
+    def _not_finite(self, logs: dict[str, Any]) -> str | None:
         if not math.isfinite(logs["loss"]):
-            raise not_finite(step, "the loss")
+            return "the loss"
         # With float16 the gradient scaler overflows on purpose while it looks for its scale.
-        if self._attempt.plan.training.compute_dtype != "float16" and not math.isfinite(
-            logs.get("grad_norm") or 0.0
-        ):
-            raise not_finite(step, "the gradient norm")
+        is_scaled = self._attempt.plan.training.compute_dtype == "float16"
+        if not is_scaled and not math.isfinite(logs.get("grad_norm") or 0.0):
+            return "the gradient norm"
+        return None
+
+    def _watch_loss(self, loss: float) -> bool:
+        return (
+            self._divergence is not None
+            and math.isfinite(loss)
+            and self._divergence.has_diverged(loss)
+        )
 
 
 class Recorded(Trainer):
@@ -152,6 +194,15 @@ class Recorded(Trainer):
         batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.recorder.count_tokens(batches)
         return batches, num_items
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        self.recorder.beat()
+        if self.recorder.is_skipped(self.state.global_step + 1):
+            # No gradient: the optimiser leaves weights and moments alone, the schedule moves on.
+            return torch.zeros((), device=self.args.device)
+        return super().training_step(model, inputs, num_items_in_batch)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # Trainer's own, not TRL's: that one writes a model card first.

@@ -66,6 +66,7 @@ class HeldOut:
                 if self._attempt.stop.requested:
                     return
                 batches.append(self._measure(self._trainer, batch))
+                self._attempt.heartbeat.beat()
             if phase != "during":
                 self._show_answers(phase)
         weight = sum(batch.weight for batch in batches)
@@ -120,6 +121,7 @@ class HeldOut:
         for index in self._attempt.plan.sample_prompts:
             if self._attempt.stop.requested:
                 return
+            self._attempt.heartbeat.beat()
             prompt = self._prompt_of(self._samples[index])
             tokenizer = self._trainer.processing_class
             sample = {

@@ -133,13 +133,19 @@ def check_finite(model: torch.nn.Module, step: int) -> None:
             raise not_finite(step, f"the weights of {name}")
 
 
-def not_finite(step: int, what: str) -> TrainingError:
-    """Return the fault of a number that ran away."""
+def not_finite(step: int, what: str, *, where: str | None = None) -> TrainingError:
+    """Return the fault of a number that ran away.
+
+    Args:
+        where: the rows that the step was made of.
+    """
     return TrainingError(
         id="train-not-finite",
         what=f"{what} became NaN or infinite in step {step}",
+        where=where,
         why="every weight would be NaN from here on; checkpoints before this step are untouched",
-        fix="lower `train.learning_rate`, or set `model.dtype: bfloat16` if it is float16",
+        fix="lower `train.learning_rate`; set `model.dtype: bfloat16` if it is float16; or pass "
+        "over such a batch: `train.on_not_finite: skip`",
     )
 
 

@@ -32,14 +32,16 @@ def refused(workshop: Workshop, rows: Any, **settings: Any) -> TrainboxError:
 
 
 def test_arrays_are_as_documented(workshop: Workshop) -> None:
-    """input_ids, offsets and supervised have the types and lengths of docs/architecture.md."""
+    """All arrays have the types and lengths of docs/architecture.md; rows are counted from 1."""
     prepared = workshop.prepare(questions(5))
     arrays = load_prepared(prepared.train.path)
     assert {name: str(array.dtype) for name, array in arrays.items()} == {
         "input_ids": "int32",
         "offsets": "int64",
         "supervised": "bool",
+        "rows": "int32",
     }
+    assert arrays["rows"].tolist() == [[0, row] for row in range(1, 6)]
     assert len(arrays["offsets"]) == 6
     assert arrays["offsets"][-1] == len(arrays["input_ids"]) == len(arrays["supervised"])
     assert prepared.train.num_tokens == len(arrays["input_ids"])

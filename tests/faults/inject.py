@@ -1,0 +1,78 @@
+"""Faults of hardware, data and loaders, injected into a training process before its `main`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.forked_trainer import ForkedTrainer
+
+POISON = 300  # a token id that no other sample of the tiny data holds
+
+
+@contextmanager
+def broken(trainer: ForkedTrainer, fault: str) -> Iterator[None]:
+    """Have every training process started meanwhile run a fault first."""
+    trainer.fault = fault
+    try:
+        yield
+    finally:
+        trainer.fault = ""
+
+
+def out_of_memory_above(rows: int) -> str:
+    """The device's allocator gives up on micro-batches of more rows than that."""
+    return f"""
+import functools, torch
+from transformers.models.llama.modeling_llama import LlamaModel
+
+forward = LlamaModel.forward
+
+@functools.wraps(forward)
+def limited(self, *args, **kwargs):
+    tokens = kwargs.get("input_ids", args[0] if args else None)
+    if torch.is_grad_enabled() and len(tokens) > {rows}:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return forward(self, *args, **kwargs)
+
+LlamaModel.forward = limited
+"""
+
+
+NAN_FROM_POISON = f"""
+import torch
+
+forward = torch.nn.Embedding.forward
+
+def poisoned(self, ids):
+    hidden = forward(self, ids)
+    return hidden * float("nan") if (ids == {POISON}).any() else hidden
+
+torch.nn.Embedding.forward = poisoned
+"""
+
+
+def worker_hangs_after(samples: int) -> str:
+    """The data loader's collator never comes back once it has seen so many samples."""
+    return f"""
+import time
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling as Collator
+
+collate, seen = Collator.torch_call, 0
+
+def hanging(self, examples):
+    global seen
+    seen += len(examples)
+    if seen > {samples}:
+        time.sleep(3600)
+    return collate(self, examples)
+
+Collator.torch_call = hanging
+"""
+
+
+def worker_dies_after(samples: int) -> str:
+    """A data loader process is killed once it has seen so many samples."""
+    return worker_hangs_after(samples).replace(
+        "time.sleep(3600)", "import os; os.kill(os.getpid(), 9)"
+    )
