@@ -213,6 +213,8 @@ class Folder:
     free_bytes: Known[int]
     free_inodes: Optional[int] = None
     is_windows_drive: bool = False
+    file_system: int = 0
+    """Number of the file system: equal where two folders share one; 0 = not known."""
 
 
 @dataclass(frozen=True)
@@ -283,29 +285,48 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a job wants of the machine, as `trainbox check --job` hands it over."""
+    """What a job wants of any machine: `trainbox check --job JOB --requirements-only` prints it.
+
+    Bytes are the least that the job can do with; 0 = not known.
+    """
 
     schema_version: int = SCHEMA_VERSION
     model: str = ""
     """Hub id, or the name to show where it is not from the hub."""
+    model_bytes: int = 0
+    """Size of its weight files."""
     needs_download: bool = False
-    """The cache does not hold it."""
+    """The cache does not hold the model."""
     needs_token: bool = False
-    """Known to be gated or private."""
+    """The hub refused the model to this machine: it is gated or private."""
+    needs_hub: bool = False
+    """Something besides the model comes from the hub: data sets, whole or streamed."""
     dtype: str = ""
     """float32, float16, bfloat16."""
+    quantization: str = ""
+    """nf4, fp4; empty = the base model is not quantised."""
+    attention: str = ""
+    """auto, sdpa, eager, flash_attention_2."""
     num_gpus: int = 0
     """0 = the job runs on a CPU."""
+    gpu: str = ""
+    """The card asked for, by index or part of its name; empty = any."""
+    can_use_cpu: bool = False
+    """Where there is no GPU at all it trains on the CPU."""
     device_memory_bytes: int = 0
-    """Predicted peak on one GPU."""
+    """On one GPU; on the CPU it comes on top of host_memory_bytes."""
     host_memory_bytes: int = 0
-    disk_bytes: int = 0
-    """Download, checkpoints and adapter together."""
+    download_bytes: int = 0
+    """Into the hub's cache."""
+    cache_bytes: int = 0
+    """Into trainbox's own cache: prepared data, a model that is unpacked there."""
+    run_bytes: int = 0
+    """Into the run's folder: checkpoints, and the adapter or model."""
     shm_bytes: int = 0
     num_workers: int = 0
     """Processes that read data."""
     tracking_uri: str = ""
-    """Where MLflow should answer; empty = as the environment says."""
+    """Where MLflow should answer; empty = as the environment says; none = nowhere."""
 
 
 @dataclass(frozen=True)

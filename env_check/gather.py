@@ -10,9 +10,10 @@ from typing import Any, Optional
 
 from env_check.collect import collect
 from env_check.facts import Facts, FactsError, Requirements, versioned
+from env_check.inference import needs_hub
 from env_check.system import LocalSystem
 
-HAND_OVER = "trainbox check --job JOB"
+HAND_OVER = "trainbox check --job JOB --requirements-only > FILE"
 
 
 def add_gathering_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def add_gathering_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", action="store_true", help="ask hub and tracking server too")
     parser.add_argument("--facts", metavar="FILE", help="judge collected facts, not this machine")
     parser.add_argument(
-        "--requirements", metavar="FILE", help="JSON of a job's wishes (`trainbox check --job`)"
+        "--requirements", metavar="FILE", help="compare with what a job wants (docs/env-check.md)"
     )
 
 
@@ -51,15 +52,20 @@ def gather(args: argparse.Namespace) -> Facts:
         return judged
     system = LocalSystem()
     facts = replace(collect(system), requirements=wants)
-    if args.network or (wants and (wants.needs_download or wants.tracking_uri)):
+    if args.network or (wants and is_asking(wants)):
         from env_check.probes.network import ask
 
-        facts = replace(facts, network=ask(system, facts.network, wants))
+        facts = replace(facts, network=ask(system, facts.network, wants, is_asked=args.network))
     if args.deep:
         from env_check.deep.run import try_stack
 
         facts = replace(facts, deep=try_stack(system, facts, _progress))
     return facts
+
+
+def is_asking(wants: Requirements) -> bool:
+    """Tell whether a job wants something of a network, so that it is asked without --network."""
+    return needs_hub(wants) or wants.tracking_uri not in ("", "none")
 
 
 def _progress(line: str) -> None:

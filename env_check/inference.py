@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from env_check import support
-from env_check.facts import Facts, Unknown, known
+from env_check.facts import Facts, Requirements, Unknown, known
 
 # Device ids of vendor 10de by chip family, first and last. Source: the PCI ID database (pci.ids).
 CHIPS: tuple[tuple[int, int, str], ...] = (
@@ -120,6 +120,11 @@ def torch_build(facts: Facts) -> Optional[support.TorchBuild]:
     if not cuda:
         return None
     return support.torch_build(torch_version(facts), cuda, facts.host.machine)
+
+
+def needs_hub(wants: Optional[Requirements]) -> bool:
+    """Tell whether a job has something to get from the hub."""
+    return wants is not None and (wants.needs_download or wants.needs_hub)
 
 
 def gib(num_bytes: float) -> str:

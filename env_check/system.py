@@ -53,6 +53,8 @@ class Space:
     free_inodes: Optional[int]
     """None where the file system has no fixed number of them."""
     is_read_only: bool
+    number: int = 0
+    """Equal for two paths on one file system."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class LocalSystem:
 
     def space(self, path: str) -> Optional[Space]:
         try:
-            found = os.statvfs(path)
+            found, number = os.statvfs(path), os.stat(path).st_dev
         except (OSError, AttributeError):  # Windows has no statvfs
             return None
         return Space(
@@ -181,6 +183,7 @@ class LocalSystem:
             free_bytes=found.f_bavail * found.f_frsize,
             free_inodes=found.f_favail if found.f_files else None,
             is_read_only=bool(found.f_flag & os.ST_RDONLY),
+            number=number,
         )
 
     def find_program(self, name: str) -> Optional[str]:

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Optional
 
 from env_check.facts import Known, Network, Requirements, Unknown
+from env_check.inference import needs_hub
 from env_check.privacy import public_url
 from env_check.system import Answer, System
 
@@ -47,16 +48,29 @@ def token_source(system: System) -> str:
     return "token file" if (system.read(path) or "").strip() else ""
 
 
-def ask(system: System, network: Network, requirements: Optional[Requirements]) -> Network:
-    """Return the settings with the answers of hub, token, model and tracking server."""
-    token = token_value(system)
-    if requirements and requirements.tracking_uri:
-        network = replace(network, tracking_uri=public_url(requirements.tracking_uri))
+def ask(
+    system: System,
+    network: Network,
+    requirements: Optional[Requirements],
+    *,
+    is_asked: bool = True,
+) -> Network:
+    """Return the settings with the answers of hub, token, model and tracking server.
+
+    Args:
+        requirements: the job's wishes, if there is one.
+        is_asked: ask the hub even where the job wants nothing of it.
+    """
+    wants = requirements or Requirements()
+    if wants.tracking_uri:
+        uri = "" if wants.tracking_uri == "none" else public_url(wants.tracking_uri)
+        network = replace(network, tracking_uri=uri)
     if network.tracking_uri.startswith("http"):
         answer = system.get(f"{network.tracking_uri.rstrip('/')}/health")
         network = replace(network, tracking_answer=_in_words(answer))
-    if network.is_offline:
+    if network.is_offline or not (is_asked or needs_hub(wants)):
         return network
+    token = token_value(system)
     who = system.get(f"{network.hub}/api/whoami-v2", token=token)
     network = replace(
         network,
@@ -64,9 +78,9 @@ def ask(system: System, network: Network, requirements: Optional[Requirements]) 
         token_answer=_token_answer(who, token),
         clock_skew_seconds=_skew(who),
     )
-    is_hub_id = bool(requirements and re.fullmatch(r"[\w.-]+/[\w.-]+", requirements.model))
-    if requirements and is_hub_id and requirements.needs_download and network.hub_answer == "ok":
-        page = f"{network.hub}/{requirements.model}/resolve/main/config.json"
+    is_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", wants.model)
+    if is_hub_id and wants.needs_download and network.hub_answer == "ok":
+        page = f"{network.hub}/{wants.model}/resolve/main/config.json"
         # A refused token would hide what the model says to everybody.
         usable = token if network.token_answer == "ok" else ""
         network = replace(network, model_answer=_model_answer(system.get(page, token=usable)))

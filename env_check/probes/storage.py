@@ -97,4 +97,5 @@ def folder(system: System, purpose: str, path: str) -> Folder:
         free_bytes=space.free_bytes if space else Unknown("not readable"),
         free_inodes=space.free_inodes if space else None,
         is_windows_drive=bool(re.match(r"/mnt/[a-z](/|$)", real)),
+        file_system=space.number if space else 0,
     )

@@ -6,6 +6,7 @@ from typing import Optional
 
 from env_check.facts import Facts, known
 from env_check.findings import Layer
+from env_check.inference import needs_hub
 from env_check.rules.rule import Verdict, fault, rule, warning
 
 HUB_DOCS = "huggingface_hub documentation, environment variables"
@@ -18,8 +19,7 @@ def hub_unreachable(facts: Facts) -> Optional[Verdict]:
     answer = known(facts.network.hub_answer, "ok")
     if answer == "ok" or "certificate" in answer:
         return None
-    needed = facts.requirements is not None and facts.requirements.needs_download
-    return (fault if needed else warning)(
+    return (fault if needs_hub(facts.requirements) else warning)(
         f"{facts.network.hub} does not answer",
         evidence=(f"answer: {answer}", f"proxies: {', '.join(facts.network.proxies) or 'none'}"),
         why="models and data sets come from there; what is in the cache still works",
@@ -146,10 +146,12 @@ def token_missing(facts: Facts) -> Optional[Verdict]:
     return fault(
         f"there is no token for {wants.model}",
         evidence="HF_TOKEN: not set; token file: none",
-        why="the model is gated or private",
+        why="the model is gated or private, or its name is misspelt: the hub says no more "
+        "to somebody without a token",
         fix=(
             "export HF_TOKEN=…   (https://huggingface.co/settings/tokens, read access)",
             "or: hf auth login",
+            "or correct model.name_or_path",
         ),
         verify="`hf auth whoami` prints an account",
     )
@@ -157,14 +159,31 @@ def token_missing(facts: Facts) -> Optional[Verdict]:
 
 @rule("NET909", Layer.NETWORK, source=HUB_DOCS, cause_id="hf_hub_unreachable")
 def offline(facts: Facts) -> Optional[Verdict]:
-    """HF_HUB_OFFLINE is set and the job's model is not in the cache."""
+    """HF_HUB_OFFLINE is set and the job has a model or data to get from the hub."""
     wants = facts.requirements
-    if wants is None or not wants.needs_download or not facts.network.is_offline:
+    if wants is None or not needs_hub(wants) or not facts.network.is_offline:
         return None
+    thing = wants.model if wants.needs_download else "the job's data"
     return fault(
-        f"HF_HUB_OFFLINE forbids downloading {wants.model}",
-        evidence=("HF_HUB_OFFLINE: set", f"{wants.model}: not in the cache"),
+        f"HF_HUB_OFFLINE forbids downloading {thing}",
+        evidence=("HF_HUB_OFFLINE: set", f"{thing}: not in the cache"),
         why="offline mode reads the cache alone",
-        fix=("unset HF_HUB_OFFLINE", "or copy the cache from a machine that has the model"),
+        fix=("unset HF_HUB_OFFLINE", "or copy the cache from a machine that has it"),
         verify="`trainbox fetch JOB` ends quietly",
+    )
+
+
+@rule("NET910", Layer.NETWORK, source="huggingface_hub, resolve of a file")
+def no_such_model(facts: Facts) -> Optional[Verdict]:
+    """The hub has no model of the job's name, or none without a token that may see it."""
+    if known(facts.network.model_answer, "ok") != "not found" or facts.requirements is None:
+        return None
+    model = facts.requirements.model
+    seen = "with" if facts.network.has_token else "without"
+    return fault(
+        f"the hub has no model {model}",
+        evidence=f"{facts.network.hub}/{model}: 404, asked {seen} a token",
+        why="nothing can be trained; a private model is hidden from those who may not see it",
+        fix=("correct model.name_or_path", "if it is private: hf auth login"),
+        verify=f"`hf download {model} config.json` ends quietly",
     )

@@ -110,6 +110,7 @@ class RecordedSystem:
     def space(self, path: str) -> Space | None:
         found = self._space(path)
         return Space(
+            number=1 + list(self.spaces.values()).index(found) if found else 0,
             total_bytes=int(found.get("total_gib", 900) * GIB),
             free_bytes=int(found.get("free_gib", 400) * GIB),
             free_inodes=found.get("free_inodes", 50_000_000),
