@@ -11,6 +11,7 @@ from env_check.explain.causes import BY_ID, LAYERS, Diagnosis
 from env_check.explain.evidence import Evidence, Found
 from env_check.explain.fact_rules import RULES
 from env_check.explain.folding import follows_from
+from env_check.explain.layering import layer_of
 from env_check.explain.masking import quoted
 from env_check.explain.meanings import MEANINGS
 from env_check.explain.reading import blocks
@@ -99,7 +100,7 @@ def _diagnosis(id: str, confidence: float, items: list[Evidence], report: Report
     reasons = list(dict.fromkeys(each.why for each in items if each.why))
     return Diagnosis(
         cause_id=id,
-        layer=cause.layer,
+        layer=layer_of(cause, items, report),
         family=cause.family,
         confidence=round(confidence, 2),
         evidence=_quotes(match for each in items for match in each.matches),

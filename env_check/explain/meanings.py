@@ -272,6 +272,10 @@ def _busy(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return ("wsl_gpu_not_exposed", 0.75) if report.platform == "wsl" else None
 
 
+def _smi_without_cuda(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    return ("wsl_libcuda_not_found", 0.75) if report.platform == "wsl" else None
+
+
 def _smi_segfault(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return ("wsl_gpu_not_exposed", 0.75) if report.platform == "wsl" else None
 
@@ -348,6 +352,7 @@ MEANINGS: dict[str, Meaning] = {
     "cuda-home": _needs_apple,
     "device-assert-index": _ordinal,
     "gpu-busy": _busy,
+    "smi-cuda-err": _smi_without_cuda,
     "smi-segfault": _smi_segfault,
     "bnb-no-gpu": _bitsandbytes,
     "torch-symbol": _torch_symbol,

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from env_check.explain.translating import in_english
+
 BLOCK_BYTES = 1 << 16
 LONGEST_LINE = 4000  # characters; a longer line is read in pieces of this size
 OVERLAP_LINES = 12  # lines repeated at the start of the next block, for messages of several lines
@@ -88,7 +90,7 @@ def _lines(text: str, number: int) -> tuple[list[str], list[int], int]:
         text = _ESCAPES.sub("", text)
     if not text.isascii() or "\0" in text:
         text = text.translate(_QUOTES)
-    text = _PREFIXES.sub("", text)
+    text = in_english(_PREFIXES.sub("", text))
     ends_line = text.endswith("\n")
     raw = text.split("\n")
     if ends_line:

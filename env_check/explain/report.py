@@ -38,7 +38,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("torch_cuda", "build torch", r"\btorch build\s*: *cu(\d{2,3})\b"),
     ("rocm", "rocm", r"rocm used to build pytorch\s*: *(\S+)"),
     ("available", "cuda available", r"cuda(?: is)? available\??\s*[:=]\s*(true|false|yes|no)\b"),
-    ("available", "available", r"torch\.cuda\.is_available\(\)\W{0,16}(true|false)\b"),
+    ("available", "available", r"torch\.cuda\.is_available\(\)\W{0,8}(?:out ?\[\d+\])?\W{0,12}(true|false)\b"),
     ("available", "pytorch", r"pytorch version \(gpu\?\)\s*: \S+ \((true|false)\)"),
     ("torchvision", "torchvision", rf"(?:^|[\s\"'`-])torchvision(?:\s*==\s*|\s*[:=]\s*|\s+version:?\s*|-|\s+(?:version: )?){_V}"),
     ("torchvision", "torchvision", rf"^name: torchvision\s+version: {_V}"),
@@ -58,6 +58,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("sm_list", "supports capabilities", r"supports cuda capabilities ([sm_\d acompute]+)"),
     ("capability", "capability detected", r"(?:cuda capability sm_|cuda capability |compute capability(?: \(cc\))?:? |capability among gpus detected: )(\d+\.?\d?)\b"),
     ("properties", "major", r"name='([^'\n]{1,60})', major=(\d+), minor=(\d+)"),
+    ("smi_driver", "smi", r"nvidia-smi (\d{3}\.[\d.]+)\s+driver version: (\d{3}\.\d\d)\s"),
     ("gpu", "nvidia geforce tesla quadro titan grid", r"gpu ?\d+:\s*((?:nvidia|geforce|tesla|quadro|grid|titan)[^\n(]{1,60})"),
     ("gpu", "nvidia geforce tesla quadro rtx titan grid", r"^\|\s+\d+\s+((?:nvidia|geforce|tesla|quadro|rtx|titan|grid)[\w .()/-]{1,40}?)(?:\.\.\.)?\s+(?:on|off|tcc|wddm|mcdm|n/a)\b"),
     ("gpu", "which", r"found gpu\d+ (.{1,60}?) which is of"),
@@ -236,6 +237,10 @@ def _sm_list(facts: dict[str, list[Match]], found: dict[str, list[Match]]) -> tu
 def _platform(facts: dict[str, list[Match]], found: dict[str, list[Match]]) -> str:
     if "wsl" in found:
         return "wsl"
+    if any(
+        smi != driver for smi, driver in (match.groups for match in facts.get("smi_driver", ()))
+    ):
+        return "wsl"  # its nvidia-smi is Linux's, its driver is that of Windows
     if "macos" in found and "gpu" not in facts:
         return "macos"
     return "windows" if "windows" in facts else "linux"

@@ -33,6 +33,7 @@ ROWS: tuple[S, ...] = (
     S("wsl-tcc", "", 0.0, "tcc", r"^\|[^\n]{0,60}\btcc\b", "nvidia-smi on Windows"),
     S("dockerfile-driver", "", 0.0, "apt dnf yum", r"(?:^|\d\] |: )run [^\n]{0,80}(?:apt(?:-get)?|yum|dnf) (?:-\S+ )?install[^\n]{0,200}(?:nvidia-(?:driver|utils|headless)|libnvidia-(?:compute|gl)|cuda-drivers)", "Dockerfile"),
     S("smi-segfault", "driver_missing_or_not_loaded", 0.4, "segmentation", r"nvidia-smi\b[^\n]{0,80}\n?[^\n]{0,80}segmentation fault|segmentation fault[^\n]{0,60}nvidia-smi", "shell"),
+    S("smi-cuda-err", "driver_missing_or_not_loaded", 0.5, "err", r"driver version: [\d.]+ +cuda version: err!", "nvidia-smi", "nvidia-smi cannot load libcuda."),
     S("wsl-libcuda-link", "wsl_libcuda_not_found", 0.4, "symbolic", r"/usr/lib/wsl/lib/libcuda\.so\.1 is not a symbolic link", "ldconfig"),
     S("wsl", "", 0.0, "wsl microsoft mnt windows", r"microsoft-standard|\bwsl2?\b|/usr/lib/wsl|/mnt/[cd]/|-microsoft\b|windows subsystem for linux", "uname, paths"),
     S("wsl-driver-package", "", 0.0, "apt aptitude dkms drivers headless kernel libnvidia linux nvidia utils", r"ii\s+(?:nvidia-(?:driver|utils|dkms|kernel-\w+|compute-utils)|libnvidia-(?:compute|gl|cfg\d|decode|encode|fbc\d|extra|common))-\d[^\n]{0,60}|apt(?:-get|itude)?\b[^\n]{0,40}install[^\n]{0,60}\bnvidia-(?:driver|utils|headless)-\d+|install(?:ed)?\b[^\n]{0,20}\bcuda-drivers\b|/usr/lib/x86_64-linux-gnu/lib(?:cuda|nvidia-ml)\.so\.\d{3}[\d.]*", "dpkg, apt"),

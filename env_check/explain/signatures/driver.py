@@ -94,7 +94,7 @@ ROWS: tuple[S, ...] = (
     S("gpu-lost", "gpu_hardware_xid", 0.95, "handle lost reset", r"gpu is lost|unable to determine the device handle for gpu|nvml_error_gpu_is_lost|gpu requires reset|\[gpu requires reset\]|cuda error: device is lost", "NVML, nvidia-smi"),
     S("nvlink-error", "gpu_hardware_xid", 0.9, "nvlink cudaerrornvlinkuncorrectable", r"uncorrectable nvlink error|cudaerrornvlinkuncorrectable", "CUDA runtime, error 220"),
     S("rm-init", "gpu_hardware_xid", 0.65, "rminitadapter", r"rminitadapter failed|gpu \S+ rminitadapter", "nvidia kernel module", "The driver could not start the GPU."),
-    S("smi-err", "gpu_hardware_xid", 0.7, "err", r"^\|[^\n]{0,60}\berr!", "nvidia-smi"),
+    S("smi-err", "gpu_hardware_xid", 0.7, "err", r"^\|(?! nvidia-smi)[^\n]{0,60}\berr!", "nvidia-smi"),
     S("hw-stack", "gpu_hardware_xid", 0.75, "hardware cudaerrorhardwarestackerror", r"cudaerrorhardwarestackerror|cuda error: hardware stack error", "CUDA runtime, error 714"),
     # ---- compute mode, MIG, indices
     S("gpu-busy", "gpu_exclusive_mode", 0.9, "cudaerrordevicealreadyinuse cudaerrordevicesunavailable unavailable", r"cuda-capable device(?:\(s\)|s) (?:is/)?are busy or unavailable|cudaerrordevicesunavailable|cudaerrordevicealreadyinuse|cuda_error_device_unavailable|cuda_error_devices_unavailable", "CUDA runtime, error 46"),

@@ -30,7 +30,7 @@ ROWS: tuple[S, ...] = (
       "A CUDA library of another version is found first."),
     S("nccl-symbol", "mixed_cuda_libs", 0.93, "undefined", r"undefined symbol: (?:nccl[a-z]\w+|cudagetdriverentrypoint\w*|cudnn[a-z]\w+|cuda[a-z]\w+, version libcudart\S*|nvrtc[a-z]\w+|nvtx[a-z]\w+)", "loader"),
     S("cudnn-sublibrary", "mixed_cuda_libs", 0.96, "defined incompatibility libcudnn mismatch sublibrary symbol", r"cudnn_status_(?:sublibrary_version|sublibrary|version)_mismatch|cudnn_status_sublibrary_loading_failed|cudnn version incompatibility|could not load library libcudnn_\w+\.so|libcudnn\w*\.so[.\d]*[^\n]{0,200}version [^\n]{0,60}not defined|unable to load any of \{libcudnn[^\n]{0,60}|cannot load symbol cudnn\w+", "cuDNN, torch"),
-    S("cudnn-runtime", "mixed_cuda_libs", 0.9, "runtime", r"compiled against \([\d, ]+\) but found runtime version|loaded runtime cudnn library: [\d.]+ but source was compiled with", "torch, TensorFlow"),
+    S("cudnn-runtime", "mixed_cuda_libs", 0.9, "runtime linked", r"compiled against \([\d, ]+\) but found runtime version|loaded runtime cudnn library: [\d.]+ but source was compiled with|compiled against \([\d, ]+\) but linked against", "torch, TensorFlow"),
     S("cudnn-not-initialized", "mixed_cuda_libs", 0.45, "initialized", r"cudnn_status_not_initialized", "cuDNN, torch"),
     S("nvrtc-builtins", "mixed_cuda_libs", 0.85, "builtins", r"failed to open (?:lib)?nvrtc-builtins|libnvrtc-builtins\.so\.[\d.]+: cannot open", "NVRTC"),
     S("dll-of-torch", "mixed_cuda_libs", 0.5, "winerror", r"\[winerror 12[67]\][^\n]{0,120}error loading \"?[^\n]{0,160}torch\\+lib\\+", "Windows loader", "A DLL of torch, or one it needs, is missing or of another installation."),

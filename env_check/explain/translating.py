@@ -1,0 +1,82 @@
+# ruff: noqa: E501, RUF001 (messages in other alphabets)
+"""System messages in other languages → the English wording that the signatures know.
+
+Only what the C library, the shell and the Windows loader say themselves is translated by a locale;
+Python, CUDA and the packages write English everywhere. Source: the message catalogues of glibc,
+bash and Windows.
+"""
+
+from __future__ import annotations
+
+_WORDINGS = {
+    "No such file or directory": (
+        "Datei oder Verzeichnis nicht gefunden", "Aucun fichier ou dossier de ce type",
+        "Aucun fichier ou dossier de ce nom", "No existe el archivo o el directorio",
+        "No existe el fichero o el directorio", "File o directory non esistente",
+        "Arquivo ou diretório inexistente", "Arquivo ou diretório não encontrado",
+        "Нет такого файла или каталога", "没有那个文件或目录", "沒有此一檔案或目錄",
+        "そのようなファイルやディレクトリはありません", "그런 파일이나 디렉터리가 없습니다",
+    ),
+    "No space left on device": (
+        "Auf dem Gerät ist kein Speicherplatz mehr verfügbar", "No queda espacio en el dispositivo",
+        "Aucun espace disponible sur le périphérique", "Spazio esaurito sul device",
+        "Não há espaço disponível no dispositivo", "На устройстве не осталось свободного места",
+        "На устройстве кончилось место", "设备上没有空间", "裝置上沒有空間",
+        "デバイスに空き領域がありません", "장치에 남은 공간이 없음",
+    ),
+    "cannot open shared object file": (
+        "Kann die Shared-Object-Datei nicht öffnen", "ne peut ouvrir le fichier d'objet partagé",
+        "Ne peut ouvrir le fichier d'objet partagé",
+        "no se puede abrir el archivo del objeto compartido",
+        "no se puede abrir el fichero del objeto compartido",
+        "não foi possível abrir arquivo compartilhado",
+        "невозможно открыть разделяемый объектный файл", "无法打开共享对象文件",
+        "无法打开共享目标文件", "共有オブジェクトファイルを開けません",
+    ),
+    "undefined symbol": (
+        "undefiniertes Symbol", "symbole non défini", "símbolo indefinido", "неопределённый символ",
+        "未定义符号", "未定义的符号",
+    ),
+    "command not found": (
+        "Kommando nicht gefunden", "Befehl nicht gefunden", "commande introuvable",
+        "orden no encontrada", "no se encontró la orden", "comando non trovato",
+        "comando não encontrado", "команда не найдена", "未找到命令", "找不到命令",
+        "コマンドが見つかりません", "명령어를 찾을 수 없음",
+    ),
+    "Cannot allocate memory": (
+        "Nicht genügend Hauptspeicher verfügbar", "Ne peut allouer de la mémoire",
+        "No se pudo asignar memoria", "Impossibile allocare memoria",
+        "Não foi possível alocar memória", "Невозможно выделить память", "无法分配内存", "無法配置記憶體",
+        "メモリを確保できません",
+    ),
+    "Killed": ("Getötet", "Processus arrêté", "Terminado (killed)", "Убито", "已杀死", "已砍掉",
+               "強制終了"),
+    "Bus error": ("Bus-Zugriffsfehler", "Erreur de bus", "Error del bus", "Ошибка шины", "总线错误"),
+    "Segmentation fault": ("Speicherzugriffsfehler", "Erreur de segmentation",
+                           "Violación de segmento", "Ошибка сегментирования", "段错误", "段錯誤"),
+    "The specified module could not be found": (
+        "Das angegebene Modul wurde nicht gefunden", "Le module spécifié est introuvable",
+        "No se puede encontrar el módulo especificado", "Не найден указанный модуль",
+        "找不到指定的模块", "找不到指定的模組", "指定されたモジュールが見つかりません",
+    ),
+    "There is not enough space on the disk": (
+        "Es steht nicht genug Speicherplatz auf dem Datenträger zur Verfügung",
+        "Espacio en disco insuficiente", "Espace insuffisant sur le disque",
+        "Недостаточно места на диске", "磁盘空间不足", "磁碟空間不足",
+    ),
+    "The paging file is too small": (
+        "Die Auslagerungsdatei ist zu klein", "El archivo de paginación es demasiado pequeño",
+        "Le fichier de pagination est insuffisant", "页面文件太小", "Файл подкачки слишком мал",
+    ),
+}  # fmt: skip
+
+_ENGLISH = {wording: english for english, wordings in _WORDINGS.items() for wording in wordings}
+_ASCII = {wording: english for wording, english in _ENGLISH.items() if wording.isascii()}
+
+
+def in_english(text: str) -> str:
+    """Return the text with the known system messages in English; all else stays as it is."""
+    for wording, english in (_ASCII if text.isascii() else _ENGLISH).items():
+        if wording in text:
+            text = text.replace(wording, english)
+    return text
