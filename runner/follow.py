@@ -15,7 +15,6 @@ import sys
 import time
 from pathlib import Path
 
-from runner import tracking_server
 from runner.errors import BackendError
 from runner.record.delivery import Delivery, Target, last_event, only_sender
 from runner.record.journal import read_from
@@ -23,10 +22,13 @@ from runner.record.layout import RunDir
 from runner.record.mlflow_run import set_environment
 from runner.record.state import is_locked, read_state
 from runner.record.system_metrics import SystemRecord
+from runner.tracking_server import server as tracking_server
+from runner.tracking_server.place import place
 
 WAIT_FOR_STEP_SECONDS = 0.5
 SEND_EVERY_SECONDS = 2.0
 MAX_BACKOFF_SECONDS = 30.0
+START_SERVER_SECONDS = 600  # where nothing but a container serves, its image may have to be built
 CLOSE_TRIES_SECONDS = 3.0  # how long a server that fails is asked again at the end
 
 
@@ -37,11 +39,16 @@ def main(argv: list[str]) -> int:
     os.nice(10)  # training comes first
     wait_for_first_step(run, arguments["journal_offset"])
     set_environment()
-    with only_sender(run, wait_seconds=60) as is_ours:
-        if is_ours:
-            follower = Follow(run, arguments)
-            follower.follow()
-            follower.close()
+    is_over = False
+    while not is_over:
+        # the follower of a supervisor that died goes on as long as its run does
+        is_over = is_closed(sys.stdin.fileno(), 0)
+        with only_sender(run, wait_seconds=60) as is_ours:
+            if is_ours:
+                follower = Follow(run, arguments)
+                follower.follow()
+                follower.close()
+                return 0
     return 0
 
 
@@ -101,17 +108,17 @@ class Follow:
         if server is None:
             server = self._start_server(root)
         self._has_met_server = True
-        return server.url, tracking_server.LOCAL_STORE
+        return server.url, server.kind
 
     def _start_server(self, root: Path) -> tracking_server.Server:
         if self._start_failure is not None:
             raise self._start_failure
-        has_crashed = tracking_server.place(root).record.exists()
+        has_crashed = place(root).record.exists()
         if self._has_met_server and not has_crashed:  # `trainbox down` during a run is meant
             raise ConnectionError("the local MLflow server was ended (start it: trainbox up)")
-        self._delivery.note(expects_seconds=tracking_server.START_SECONDS)
+        self._delivery.note(expects_seconds=START_SERVER_SECONDS)
         try:
-            server = tracking_server.up(root)
+            server = tracking_server.up(root, may_build=False)
         except BackendError as error:
             self._start_failure = error
             raise

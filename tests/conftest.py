@@ -23,3 +23,11 @@ def trainer() -> Iterator[ForkedTrainer]:
     trainer = ForkedTrainer()
     yield trainer
     trainer.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def local_tracking_server() -> Iterator[None]:
+    """Start no MLflow container unless a test asks for one; its kind depends on the machine."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("TRAINBOX_MLFLOW_SERVER", "local")
+        yield

@@ -1,13 +1,13 @@
-"""`trainbox down`: end the local MLflow server; its data stays."""
+"""`trainbox down`: end the MLflow server; its data stays."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
-from runner import tracking_server
 from runner.errors import EXIT_DONE
 from runner.record.layout import SCHEMA_VERSION, runs_root
+from runner.tracking_server import server as tracking_server
 
 EXAMPLES = """\
 examples:
@@ -22,20 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    runs = runs_root()
-    server = tracking_server.down(runs)
-    folder = tracking_server.place(runs).folder
+    server = tracking_server.down(runs_root())
     if args.json:
         facts = {
             "schema_version": SCHEMA_VERSION,
             "was_running": server is not None,
             "url": server.url if server else None,
-            "data": str(folder),
+            "data": server.data if server else None,
         }
         print(json.dumps(facts, indent=1))
     elif server is None:
         print("no MLflow server was running here")
     else:
         print(f"ended   {server.url}")
-        print(f"data    {folder}  (kept)")
+        print(f"data    {server.data}  (kept)")
     return EXIT_DONE

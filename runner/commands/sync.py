@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
-from runner import tracking_server
+from runner.commands.say import say
 from runner.errors import EXIT_DONE, EXIT_FAILED, JobError
 from runner.record.find import LATEST, find_run
 from runner.record.layout import SCHEMA_VERSION, RunDir, runs_root
 from runner.record.mlflow_run import set_environment
 from runner.record.state import list_runs
 from runner.record.tracking import SyncReport, sync, target_of
+from runner.tracking_server import server as tracking_server
 
 EXAMPLES = """\
 examples:
@@ -79,10 +79,8 @@ def sync_run(run_dir: RunDir, uri: str | None, *, again: bool) -> SyncReport:
         return unreadable(run_dir)  # one damaged run must not keep the others from being sent
     address = tracking_server.explicit_uri(job_uri)
     if address is None:
-        if tracking_server.status(runs_root()) is None:
-            print("starting the MLflow server (end it: trainbox down)", file=sys.stderr, flush=True)
-        server = tracking_server.up(runs_root())
-        return sync(run_dir, target_of(plan, server.url, tracking_server.LOCAL_STORE), again=again)
+        server = tracking_server.up(runs_root(), say=say)
+        return sync(run_dir, target_of(plan, server.url, server.kind), again=again)
     return sync(run_dir, target_of(plan, address, address), again=again)
 
 

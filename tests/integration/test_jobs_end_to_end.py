@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from runner import tracking_server
 from runner.backends.choose import BACKENDS
 from runner.cli import main
 from runner.record.journal import read_events
 from runner.record.layout import RunDir
 from runner.record.state import list_runs, read_state
+from runner.tracking_server import server as tracking_server
+from runner.tracking_server.place import place as server_place
 from tests.forked_trainer import ForkedTrainer
 
 pytestmark = pytest.mark.slow
@@ -146,7 +147,7 @@ def test_mlflow_has_every_step_once_and_the_true_end(model: Path, place: Path) -
         for event in read_events(newest(place).journal)
         if event["event"] == "step"
     }
-    with sqlite3.connect(tracking_server.place(place / "runs").database) as database:
+    with sqlite3.connect(server_place(place / "runs").database) as database:
         status = database.execute("select status from runs").fetchall()
         points = database.execute(
             "select step, value from metrics where key = 'train/loss' order by step"

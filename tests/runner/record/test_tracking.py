@@ -24,7 +24,6 @@ from typing import Any
 
 import pytest
 
-from runner import tracking_server
 from runner.plan import Plan
 from runner.record.delivery import only_sender
 from runner.record.journal import Journal, read_events
@@ -33,6 +32,8 @@ from runner.record.mlflow_run import set_environment
 from runner.record.mlflow_view import points_of
 from runner.record.state import Lock
 from runner.record.tracking import Follower, start_follower, sync, target_of
+from runner.tracking_server import server as tracking_server
+from runner.tracking_server.place import place
 from tests.runner.plans import split, tiny_job, tiny_plan
 
 TOKEN = "hf_plantedTokenThatNobodyMaySee"
@@ -83,7 +84,7 @@ def write_steps(run: RunDir, steps: range, attempt: int = 1, end: str | None = N
 
 def query(runs: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
     """Ask the server's database."""
-    database = tracking_server.place(runs).database
+    database = place(runs).database
     with closing(sqlite3.connect(database, timeout=30)) as connection:
         return connection.execute(sql, values).fetchall()
 
@@ -142,7 +143,7 @@ def sync_local(runs: Path, run: RunDir, *, again: bool = False) -> str:
     server = tracking_server.status(runs)
     assert server is not None
     plan = json.loads(run.plan.read_text(encoding="utf-8"))
-    target = target_of(plan, server.url, tracking_server.LOCAL_STORE)
+    target = target_of(plan, server.url, server.kind)
     return sync(run, target, again=again).status
 
 
@@ -180,7 +181,7 @@ def test_a_run_arrives_whole_and_once(runs: Path) -> None:
     assert params["train.learning_rate"] == "0.0002"
     assert len(query(runs, "select 1 from inputs where destination_id = ?", mlflow_id)) == 2
     assert len(system_points(runs, mlflow_id)) == len(points_of(read_events(run.system))) >= 4
-    artifacts = next(tracking_server.place(runs).artifacts.glob(f"*/{mlflow_id}/artifacts"))
+    artifacts = next(place(runs).artifacts.glob(f"*/{mlflow_id}/artifacts"))
     uploaded = {str(path.relative_to(artifacts)) for path in artifacts.rglob("*.*")}
     assert uploaded == {
         "job.yaml", "plan.json", "journal.jsonl", "adapter/adapter_model.safetensors",

@@ -1,4 +1,4 @@
-"""The local MLflow server: one, on loopback, found again, and gone when it is ended."""
+"""The MLflow server as a process: one, on loopback, found again, and gone when it is ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import importlib.util
 import json
 import os
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner import cli, tracking_server
+from runner import cli
 from runner.errors import BackendError
-from runner.tracking_server import Server
+from runner.tracking_server import server as tracking_server
+from runner.tracking_server.local import Process
+from runner.tracking_server.place import Server, place
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def servers(runs: Path) -> list[Server]:
 
 
 def tree(server: Server) -> list[psutil.Process]:
+    assert server.pid is not None
     leader = psutil.Process(server.pid)
     return [leader, *leader.children(recursive=True)]
 
@@ -72,7 +74,7 @@ def test_it_is_light_and_knows_no_secret(servers: list[Server]) -> None:
 
 def test_it_outlives_the_terminal(servers: list[Server]) -> None:
     """It leads a session of its own: closing the terminal does not end it."""
-    assert os.getsid(servers[0].pid) == servers[0].pid
+    assert servers[0].pid is not None and os.getsid(servers[0].pid) == servers[0].pid
 
 
 def test_up_again_says_where_it_runs(
@@ -86,19 +88,23 @@ def test_up_again_says_where_it_runs(
     assert cli.main(["up", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["url"], facts["was_running"]) == (servers[0].url, True)
-    assert Path(facts["database"]).is_file()
+    assert (facts["server"], facts["earlier_data"]) == ("local", None)
+    assert (Path(facts["data"]) / "mlflow.db").is_file()
 
 
-def test_a_record_of_another_process_is_not_believed(servers: list[Server], tmp_path: Path) -> None:
+def test_a_record_of_another_process_is_not_believed(
+    servers: list[Server], runs: Path, tmp_path: Path
+) -> None:
     """A pid that was given to somebody else since is not the server."""
-    stale = dataclasses.replace(servers[0], process_start=servers[0].process_start - 100)
-    where = tracking_server.place(tmp_path)
+    recorded = Process(**json.loads(place(runs).record.read_text(encoding="utf-8")))
+    stale = dataclasses.replace(recorded, process_start=recorded.process_start - 100)
+    where = place(tmp_path)
     where.folder.mkdir()
     where.record.write_text(json.dumps(dataclasses.asdict(stale)), encoding="utf-8")
     assert tracking_server.status(tmp_path) is None
     assert tracking_server.down(tmp_path) is None
     assert not where.record.exists()
-    assert psutil.pid_exists(servers[0].pid)
+    assert psutil.pid_exists(recorded.pid)
 
 
 def test_down_ends_every_process_and_keeps_the_data(
@@ -114,14 +120,14 @@ def test_down_ends_every_process_and_keeps_the_data(
     assert servers[0].url in capsys.readouterr().out
     assert not any(process.is_running() for process in processes)
     assert tracking_server.status(runs) is None
-    assert tracking_server.place(runs).database.is_file()
+    assert place(runs).database.is_file()
     assert cli.main(["down", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["was_running"] is False
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     """A database that is not one: an error with the server's last line and the log's place."""
-    where = tracking_server.place(tmp_path)
+    where = place(tmp_path)
     where.folder.mkdir()
     where.database.write_bytes(b"this is not a database, but long enough to be read as one" * 50)
     with pytest.raises(BackendError) as caught:
@@ -139,21 +145,3 @@ def test_the_thin_environment_says_what_is_missing(
     with pytest.raises(BackendError) as caught:
         tracking_server.up(tmp_path)
     assert caught.value.id == "tracking-server-not-installed"
-
-
-def test_a_taken_port_is_passed_over() -> None:
-    """Something else on the port: the next free one is taken."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert tracking_server._free_port(port) > port
-
-
-def test_the_address_of_the_environment_wins_over_auto(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`auto` is MLFLOW_TRACKING_URI where it is set, else the local server (None)."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://team:1")
-    assert tracking_server.explicit_uri("auto") == "http://team:1"
-    assert tracking_server.explicit_uri("http://own:2") == "http://own:2"
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert tracking_server.explicit_uri("auto") is None
