@@ -1,0 +1,244 @@
+"""One decoder layer on the tape: the statements of transformers' modelling code, in their order."""
+
+from __future__ import annotations
+
+from runner.memory import ops
+from runner.memory.architecture import Architecture
+from runner.memory.parameters import Linear, layer_linears
+from runner.memory.settings import FLOAT32, Settings
+from runner.memory.tape import Tape, Tensor
+
+LOG_SUM_EXP = 4  # bytes a head and token, kept by every flash-type kernel
+
+
+class Layer:
+    """One decoder layer; called on the hidden states it returns the next ones."""
+
+    def __init__(self, tape: Tape, arch: Architecture, settings: Settings) -> None:
+        self.tape, self.arch, self.settings = tape, arch, settings
+        self.tokens = float(settings.tokens)
+        self.linears = {linear.name: linear for linear in layer_linears(arch)}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.arch.norm == "parallel":
+            return self._parallel(x)
+        hidden = self._attention(self.norm(x) if self.arch.norm != "post" else x)
+        if self.arch.norm != "pre":
+            hidden = self.norm(hidden)
+        x = self._join(x, hidden)
+        hidden = self._mlp(self.norm(x) if self.arch.norm != "post" else x)
+        if self.arch.norm != "pre":
+            hidden = self.norm(hidden)
+        return self._join(x, hidden)
+
+    def _parallel(self, x: Tensor) -> Tensor:
+        """Phi: attention and MLP read the same norm, and both are dropped out."""
+        hidden = self.norm(x)
+        attended = self._drop(self._attention(hidden))
+        mixed = self._drop(self._mlp(hidden))
+        return ops.add(self.tape, ops.add(self.tape, attended, mixed), x)
+
+    def _join(self, residual: Tensor, hidden: Tensor) -> Tensor:
+        hidden = self._drop(hidden)
+        if self.arch.scales_residual:
+            hidden = ops.elementwise(self.tape, hidden)
+        return ops.add(self.tape, residual, hidden)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return ops.dropout(self.tape, x) if self.arch.residual_dropout else x
+
+    # Norms
+
+    def norm(self, x: Tensor) -> Tensor:
+        """RMSNorm computed in float32, LayerNorm in one kernel."""
+        tape = self.tape
+        if self.arch.has_layer_norm:
+            return ops.elementwise(tape, x, keep=(x,))
+        source = x.itemsize
+        wide = ops.cast(tape, x, FLOAT32)
+        tape.scratch(wide.numel * FLOAT32)  # wide ** 2
+        scaled = ops.elementwise(tape, wide, keep=(wide,), backward_copies=2)
+        del wide
+        if self.arch.model_type.startswith("gemma"):  # (1 + weight) in float32, then the cast
+            scaled = ops.elementwise(tape, scaled, keep=self._norm_input(scaled))
+            return ops.cast(tape, scaled, source)
+        scaled = ops.cast(tape, scaled, source)
+        return ops.elementwise(tape, scaled, keep=self._norm_input(scaled))
+
+    def _norm_input(self, x: Tensor) -> tuple[Tensor, ...]:
+        return () if self.settings.trains_adapter else (x,)
+
+    # Attention
+
+    def _attention(self, x: Tensor) -> Tensor:
+        if self.arch.is_fused:
+            packed = self.linear(x, "qkv_proj")
+            q, k, v = self._split_qkv(packed)
+        else:
+            q, k, v = (self.linear(x, name) for name in ("q_proj", "k_proj", "v_proj"))
+        if self.arch.qk_norm != "none":
+            q, k = self.norm(q), self.norm(k)
+        q, k = self._rotate(q), self._rotate(k)
+        attended = self._attend(q, k, v)
+        del q, k, v
+        return self.linear(attended, "dense" if self.arch.model_type == "phi" else "o_proj")
+
+    def _split_qkv(self, packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Views of one tensor; their gradients are put together in a new one."""
+        parts = []
+        widths = self.arch.q, self.arch.kv, self.arch.kv
+        for width in widths:
+            part = Tensor(packed.storage, self.tokens * width, packed.itemsize)
+            if packed.node is not None:
+                numel, size = packed.numel, packed.itemsize
+                part.node = self.tape._node((packed.node,), lambda _: (self.tape.new(numel, size),))
+            parts.append(part)
+        return parts[0], parts[1], parts[2]
+
+    def _rotate(self, x: Tensor) -> Tensor:
+        """`x * cos + rotate_half(x) * sin`."""
+        turned = ops.elementwise(self.tape, x, backward_copies=2)  # halves, zero-padded gradients
+        first = ops.elementwise(self.tape, x)
+        turned = ops.elementwise(self.tape, turned)
+        return ops.add(self.tape, first, turned)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if self.settings.attention == "eager":
+            return self._attend_eagerly(q, k, v)
+        if self.settings.attention in ("mem_efficient", "masked"):
+            k, v = self._expand(k), self._expand(v)
+        return self._flash(q, k, v)
+
+    def _expand(self, x: Tensor) -> Tensor:
+        """Repeat key or value heads for every query head (a copy; without GQA a view)."""
+        if self.arch.kv == self.arch.q:
+            return x
+        source = x.numel, x.itemsize
+        return self.tape.made(
+            self.tokens * self.arch.q, x.itemsize, (x,), lambda _: (self.tape.new(*source),)
+        )
+
+    def _flash(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        tape = self.tape
+        out = tape.new(q.numel, q.itemsize)
+        statistics = tape.new(self.tokens * self.arch.num_heads, LOG_SUM_EXP)
+        kept = tape.keep(q, k, v, out, statistics)
+        shapes = [(x.numel, x.itemsize) for x in (q, k, v)]
+
+        def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
+            grads = tuple(tape.new(*shape) for shape in shapes)
+            tape.scratch(shapes[0][0] * FLOAT32)  # dq is summed in float32
+            return grads
+
+        nodes = tuple(x.node for x in (q, k, v))
+        if tape.records and any(nodes):
+            out.node = tape._node(nodes, backward)
+        return out
+
+    def _attend_eagerly(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Every score in memory: softmax in float32, then the type of the queries."""
+        tape, s = self.tape, self.settings
+        k, v = self._expand(k), self._expand(v)
+        scores = self._product(q, k, float(s.rows) * self.arch.num_heads * s.length**2)
+        scores = ops.elementwise(tape, scores)  # * scaling
+        scores = ops.elementwise(tape, scores)  # + mask
+        soft = tape.new(scores.numel, FLOAT32)
+        soft = self._softmax(scores, soft)
+        del scores
+        weights = ops.cast(tape, soft, q.itemsize)
+        del soft
+        out = self._product(weights, v, q.numel)
+        return ops.elementwise(tape, out)  # transposed, made contiguous
+
+    def _softmax(self, scores: Tensor, soft: Tensor) -> Tensor:
+        kept, shape = self.tape.keep(soft), (scores.numel, scores.itemsize)
+
+        def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
+            return (self.tape.new(*shape),)
+
+        if self.tape.records and scores.node is not None:
+            soft.node = self.tape._node((scores.node,), backward)
+        return soft
+
+    def _product(self, a: Tensor, b: Tensor, numel: float) -> Tensor:
+        """A product of two activations: both are kept."""
+        kept = self.tape.keep(a, b)
+        shapes = [(x.numel, x.itemsize) for x in (a, b)]
+
+        def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
+            return tuple(self.tape.new(*shape) for shape in shapes)
+
+        return self.tape.made(numel, a.itemsize, (a, b), backward)
+
+    # MLP
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        tape = self.tape
+        if not self.arch.is_gated:
+            return self.linear(self._activate(self.linear(x, "fc1")), "fc2")
+        if "gate_up_proj" in self.linears:
+            packed = self.linear(x, "gate_up_proj")
+            return self.linear(self._gate_packed(packed), "down_proj")
+        activated = self._activate(self.linear(x, "gate_proj"))
+        return self.linear(ops.mul(tape, activated, self.linear(x, "up_proj")), "down_proj")
+
+    def _gate_packed(self, packed: Tensor) -> Tensor:
+        """Gate and up are halves of one tensor; its gradient is put together from both."""
+        tape, half, size = self.tape, packed.numel / 2, packed.itemsize
+        activated = tape.new(half, size)
+        kept = tape.keep(packed, activated)
+
+        def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
+            halves = tape.new(half, size), tape.new(half, size)
+            grad = tape.new(2 * half, size)
+            del halves
+            return (grad,)
+
+        return tape.made(half, size, (packed,), backward)
+
+    def _activate(self, x: Tensor) -> Tensor:
+        if self.arch.activation != "gelu_new":  # silu, gelu: one kernel
+            return ops.elementwise(self.tape, x, keep=(x,))
+        # 0.5 * x * (1 + tanh(√(2/π) * (x + 0.044715 * x ** 3))): each product keeps its factors
+        parts = tuple(self.tape.new(x.numel, x.itemsize) for _ in range(3))
+        return ops.elementwise(self.tape, x, keep=(x, *parts), backward_copies=2)
+
+    # Linear modules
+
+    def linear(self, x: Tensor, name: str) -> Tensor:
+        """A linear module with its adapter, as peft and bitsandbytes run it."""
+        linear, s = self.linears[name], self.settings
+        out = self._base(x, linear)
+        if s.adapter is None or (s.adapter.targets is not None and name not in s.adapter.targets):
+            return out
+        return self._adapted(x, out, linear)
+
+    def _base(self, x: Tensor, linear: Linear) -> Tensor:
+        tape, s, numel = self.tape, self.settings, self.tokens * linear.outputs
+        if s.quantization is not None:
+            weight = linear.numel * s.compute_itemsize  # dequantised for each product
+            out = ops.matmul(
+                tape, ops.cast(tape, x, s.compute_itemsize), numel, weight_scratch=weight
+            )
+            return ops.cast(tape, out, x.itemsize)
+        itemsize = s.compute_itemsize if s.autocast else x.itemsize
+        return ops.matmul(tape, ops.cast(tape, x, itemsize), numel, is_trained=not s.trains_adapter)
+
+    def _adapted(self, x: Tensor, result: Tensor, linear: Linear) -> Tensor:
+        """`result + lora_B(lora_A(dropout(x))) * scaling`."""
+        tape, s, adapter = self.tape, self.settings, self.settings.adapter
+        assert adapter is not None
+        itemsize = result.itemsize
+        if adapter.casts_input or not s.autocast:
+            x = ops.cast(tape, x, adapter.itemsize)
+        dropped = ops.dropout(tape, x) if adapter.dropout else x
+        if s.autocast:
+            dropped = ops.cast(tape, dropped, s.compute_itemsize)
+        narrow = ops.matmul(tape, dropped, self.tokens * adapter.r, is_trained=True)
+        del dropped
+        change = ops.matmul(tape, narrow, self.tokens * linear.outputs, is_trained=True)
+        del narrow
+        change = ops.elementwise(tape, change)  # * scaling
+        result = ops.add(tape, result, change)
+        del change
+        return ops.cast(tape, result, itemsize)

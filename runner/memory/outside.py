@@ -1,0 +1,42 @@
+"""What a card holds beside the tensors: context, library workspaces, allocator slack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.memory.settings import Settings
+
+MIB = 2**20
+# cuBLAS: 8 MiB and a little a handle and stream before Hopper, 32 MiB on it (torch,
+# aten/src/ATen/cuda/CublasHandlePool.cpp); the forward and the autograd thread hold one each.
+WORKSPACE = {"before": 2 * 8.125 * MIB, "hopper": 2 * 32 * MIB}
+# Bytes that nvidia-smi shows above max_memory_reserved: measured on a T4 with torch 2.10 and 2.14
+# (140.9 MiB); no public number for other cards, which load more kernels: half a GiB.
+CONTEXT_T4 = 141 * MIB
+CONTEXT_OTHER = 512 * MIB
+# Reserved over allocated, measured (docs/memory.md): with all logits in memory, and without.
+SLACK_FULL_LOGITS = 0.22
+SLACK_FUSED = 0.08
+FULL_LOGITS = ("hf", "hf_shifted_copy", "inplace", "chunked")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """Bytes on the card that are no tensors."""
+
+    context_bytes: float
+    slack_bytes: float
+
+
+def workspace_bytes(capability: tuple[int, int] | None) -> float:
+    """Return what cuBLAS allocates through torch; it counts as allocated."""
+    return WORKSPACE["hopper" if capability and capability >= (9, 0) else "before"]
+
+
+def outside_bytes(
+    allocated: float, settings: Settings, capability: tuple[int, int] | None
+) -> Outside:
+    """Return context and expected slack."""
+    share = SLACK_FULL_LOGITS if settings.head in FULL_LOGITS else SLACK_FUSED
+    context = CONTEXT_T4 if capability == (7, 5) else CONTEXT_OTHER
+    return Outside(context_bytes=context, slack_bytes=allocated * share)
