@@ -27,13 +27,12 @@ class Head:
         kinds: dict[str, Callable[[Tensor], Tensor]] = {
             "trl": self._trl,
             "hf": self._full_logits,
-            "hf_shifted_copy": self._full_logits,
             "inplace": self._in_place,
             "liger": self._liger,
             "cut": self._cut,
             "chunked": self._chunked,
         }
-        self._loss = kinds[settings.head]
+        self._loss = kinds[settings.head.partition("_until_")[0]]
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._loss(x)
@@ -110,28 +109,18 @@ class Head:
 
     def _full_logits(self, x: Tensor) -> Tensor:
         """All logits: in the head's type, in float32, their log-softmax; then two gradients."""
-        tape, numel = self.tape, float(self.settings.tokens) * self.arch.vocab
-        logits = ops.matmul(
-            tape, ops.cast(tape, x, self.itemsize), numel, is_trained=self.is_trained
-        )
-        if self.arch.scales_logits:
-            logits = ops.elementwise(tape, logits)
-        wide = ops.cast(tape, logits, FLOAT32)
-        held: list[Storage] = [logits.storage]
-        if (
-            self.settings.head == "hf_shifted_copy"
-        ):  # transformers before 4.50 copy the shifted ones
-            if self.arch.scales_logits:
-                held.clear()  # `logits = logits.float()`: the narrow ones are gone
-            tape.scratch(2 * numel * FLOAT32)
-            held = []
-        soft = tape.new(numel, FLOAT32)
+        tape = self.tape
+        narrow, wide, copies = self._logits(x)
+        held = [narrow, *copies]
+        soft = tape.new(wide.numel, FLOAT32)
         shape = wide.numel, wide.itemsize
         kept = tape.keep(soft)
-        del soft
+        del soft, copies
+        if self.settings.head != "hf":
+            held.clear()  # freed before the backward pass
 
         def backward(
-            _: Tensor, kept: tuple[Tensor, ...] = kept, held: list[Storage] = held
+            _: Tensor, kept: tuple[Tensor, ...] = kept, held: list[Storage | None] = held
         ) -> tuple[Tensor | None, ...]:
             picked = tape.new(*shape)
             grad = tape.new(*shape)
@@ -140,14 +129,29 @@ class Head:
 
         return tape.made(1, FLOAT32, (wide,), backward)
 
+    def _logits(self, x: Tensor) -> tuple[Storage | None, Tensor, list[Storage]]:
+        """Return the logits as the head made them, in float32, and further copies of them.
+
+        transformers until 4.45 overwrote `logits` by the float32 ones, so the narrow ones were
+        gone; until 4.49 the loss copied them to shift them by one.
+        """
+        tape, numel = self.tape, float(self.settings.tokens) * self.arch.vocab
+        x = ops.cast(tape, x, self.itemsize)
+        logits = ops.matmul(tape, x, numel, is_trained=self.is_trained)
+        if self.arch.scales_logits:
+            logits = ops.elementwise(tape, logits)
+        wide = ops.cast(tape, logits, FLOAT32)
+        version = self.settings.head.partition("_until_")[2]
+        narrow = None if version == "4_45" else logits.storage
+        del logits
+        return narrow, wide, [Storage(tape, numel * FLOAT32)] if version else []
+
     def _in_place(self, x: Tensor) -> Tensor:
         """Full logits whose gradient overwrites them (unsloth's kernel)."""
-        tape, numel = self.tape, float(self.settings.tokens) * self.arch.vocab
-        logits = ops.matmul(
-            tape, ops.cast(tape, x, self.itemsize), numel, is_trained=self.is_trained
-        )
-        wide = ops.cast(tape, logits, FLOAT32)
+        tape = self.tape
+        narrow, wide, copies = self._logits(x)
         kept = tape.keep(wide)
+        del narrow, copies
         return tape.made(1, FLOAT32, (wide,), lambda _, kept=kept: (kept[0] if kept else None,))
 
     def _chunked(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from runner.memory import ops
 from runner.memory.architecture import Architecture
 from runner.memory.parameters import Linear, layer_linears
 from runner.memory.settings import FLOAT32, Settings
-from runner.memory.tape import Tape, Tensor
+from runner.memory.tape import Backward, Tape, Tensor
 
 LOG_SUM_EXP = 4  # bytes a head and token, kept by every flash-type kernel
 
@@ -52,7 +52,7 @@ class Layer:
     def norm(self, x: Tensor) -> Tensor:
         """RMSNorm computed in float32, LayerNorm in one kernel."""
         tape = self.tape
-        if self.arch.has_layer_norm:
+        if self.arch.has_layer_norm or self.settings.kernels == "fused":
             return ops.elementwise(tape, x, keep=(x,))
         source = x.itemsize
         wide = ops.cast(tape, x, FLOAT32)
@@ -95,6 +95,10 @@ class Layer:
             parts.append(part)
         return parts[0], parts[1], parts[2]
 
+    def _made_whole(self, packed: Tensor) -> Backward:
+        shape = packed.numel, packed.itemsize
+        return lambda _: (self.tape.new(*shape),)
+
     def _rotate(self, x: Tensor) -> Tensor:
         """`x * cos + rotate_half(x) * sin`."""
         turned = ops.elementwise(self.tape, x, backward_copies=2)  # halves, zero-padded gradients
@@ -130,10 +134,7 @@ class Layer:
             tape.scratch(shapes[0][0] * FLOAT32)  # dq is summed in float32
             return grads
 
-        nodes = tuple(x.node for x in (q, k, v))
-        if tape.records and any(nodes):
-            out.node = tape._node(nodes, backward)
-        return out
+        return tape.recorded(out, (q, k, v), backward)
 
     def _attend_eagerly(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Every score in memory: softmax in float32, then the type of the queries."""
@@ -142,23 +143,27 @@ class Layer:
         scores = self._product(q, k, float(s.rows) * self.arch.num_heads * s.length**2)
         scores = ops.elementwise(tape, scores)  # * scaling
         scores = ops.elementwise(tape, scores)  # + mask
-        soft = tape.new(scores.numel, FLOAT32)
-        soft = self._softmax(scores, soft)
+        soft = self._softmax(ops.cast(tape, scores, FLOAT32))
         del scores
         weights = ops.cast(tape, soft, q.itemsize)
         del soft
         out = self._product(weights, v, q.numel)
         return ops.elementwise(tape, out)  # transposed, made contiguous
 
-    def _softmax(self, scores: Tensor, soft: Tensor) -> Tensor:
-        kept, shape = self.tape.keep(soft), (scores.numel, scores.itemsize)
+    def _softmax(self, scores: Tensor) -> Tensor:
+        """Its result is kept; CUDA's backward pass multiplies it with the gradient on the side."""
+        tape = self.tape
+        soft = tape.new(scores.numel, FLOAT32)
+        kept = tape.keep(soft)
 
         def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
-            return (self.tape.new(*shape),)
+            product = tape.new(soft_numel, FLOAT32)
+            grad = tape.new(soft_numel, FLOAT32)
+            del product
+            return (grad,)
 
-        if self.tape.records and scores.node is not None:
-            soft.node = self.tape._node((scores.node,), backward)
-        return soft
+        soft_numel = scores.numel
+        return tape.recorded(soft, (scores,), backward)
 
     def _product(self, a: Tensor, b: Tensor, numel: float) -> Tensor:
         """A product of two activations: both are kept."""

@@ -17,7 +17,7 @@ CONTEXT_OTHER = 512 * MIB
 # Reserved over allocated, measured (docs/memory.md): with all logits in memory, and without.
 SLACK_FULL_LOGITS = 0.22
 SLACK_FUSED = 0.08
-FULL_LOGITS = ("hf", "hf_shifted_copy", "inplace", "chunked")
+FULL_LOGITS = ("hf", "inplace", "chunked")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,6 @@ def outside_bytes(
     allocated: float, settings: Settings, capability: tuple[int, int] | None
 ) -> Outside:
     """Return context and expected slack."""
-    share = SLACK_FULL_LOGITS if settings.head in FULL_LOGITS else SLACK_FUSED
+    share = SLACK_FULL_LOGITS if settings.head.startswith(FULL_LOGITS) else SLACK_FUSED
     context = CONTEXT_T4 if capability == (7, 5) else CONTEXT_OTHER
     return Outside(context_bytes=context, slack_bytes=allocated * share)

@@ -227,16 +227,19 @@ def _head(text: str, stack: str) -> str:
         ("trl", "trl"),
     ):
         if text.startswith(start):
-            return "hf_shifted_copy" if kind == "hf" and _copies_shifted(stack) else kind
+            return kind + (_loss_version(stack) if kind in ("hf", "inplace") else "")
     raise UnknownValue("logits", text)
 
 
-def _copies_shifted(stack: str) -> bool:
-    """transformers below 4.50 copied logits and shifted logits in float32."""
+def _loss_version(stack: str) -> str:
+    """Return which copies of the logits the row's transformers made."""
     version = re.search(r"transformers (\d+)\.(\d+)", stack)
-    if version is None:
-        return True  # stacks that do not say are from before
-    return (int(version[1]), int(version[2])) < (4, 50)
+    if version is None:  # stacks that do not say are from 2024 or before
+        return "" if re.search(r"202[5-9]|torch 2\.[7-9]", stack) else "_until_4_45"
+    number = int(version[1]), int(version[2])
+    if number >= (4, 50):
+        return ""
+    return "_until_4_49" if number >= (4, 46) else "_until_4_45"
 
 
 def _kernels(text: str, logits: str) -> str:

@@ -97,7 +97,10 @@ class Tape:
         self, numel: float, itemsize: int, inputs: tuple[Tensor, ...], backward: Backward
     ) -> Tensor:
         """Allocate the output of an operation; recorded where an input wants a gradient."""
-        out = self.new(numel, itemsize)
+        return self.recorded(self.new(numel, itemsize), inputs, backward)
+
+    def recorded(self, out: Tensor, inputs: tuple[Tensor, ...], backward: Backward) -> Tensor:
+        """Record the operation that made a tensor, where an input wants a gradient."""
         nodes = tuple(tensor.node for tensor in inputs)
         if self.records and any(nodes):
             out.node = self._node(nodes, backward)
