@@ -38,14 +38,14 @@ def find_compose() -> list[str]:
     Raises:
         BackendError: neither is installed.
     """
-    for command in (["docker", "compose"], ["docker-compose"]):
+    for asked in ("docker compose version --short", "docker-compose version --short"):
         try:
-            done = _run([*command, "version", "--short"])
+            done = _run(asked.split())
         except OSError:
             continue
         version = re.match(r"v?(\d+)\.", done.stdout)
         if done.returncode == 0 and version and int(version[1]) >= FIRST_VERSION:
-            return command
+            return asked.split()[:-2]
     raise BackendError(
         id="tracking-no-compose",
         what="there is no Docker Compose: neither `docker compose` nor `docker-compose` 2 or newer",
