@@ -10,6 +10,8 @@ from runner.memory.architecture import Architecture
 from runner.memory.outside import Outside, outside_bytes, workspace_bytes
 from runner.memory.settings import Settings
 
+STAYS = ("weights", "adapters", "optimizer", "reference", "workspace")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
@@ -67,8 +69,9 @@ def estimate(
     """
     activations = measure_activations(arch, settings)
     moments = tuple(_moments(arch, settings, activations, workspace_bytes(capability)))
-    peak = max(moment.total_bytes for moment in moments)
-    return Estimate(moments=moments, outside=outside_bytes(peak, settings, capability))
+    peak = max(moments, key=lambda moment: moment.total_bytes)
+    moving = sum(value for name, value in peak.components.items() if name not in STAYS)
+    return Estimate(moments=moments, outside=outside_bytes(moving, settings, capability))
 
 
 def _moments(
@@ -93,30 +96,39 @@ def _moments(
     head = _head_gradient_bytes(arch, settings)
     kept = activations.kept_bytes
 
-    def moment(name: str, grads: float, used: float, last: str = "activations") -> Moment:
-        components = stays | {"gradients": grads, "activations": min(kept, used)}
-        components[last] = components.get(last, 0.0) + max(0.0, used - kept)
+    def moment(name: str, grads: float, used: float, component: str) -> Moment:
+        components = stays | {
+            "gradients": grads,
+            "activations": min(kept, used),
+            component: max(0.0, used - kept),
+        }
         return Moment(name=name, components=components)
 
+    backward = activations.backward_bytes + max(kept_cast, cast)
+    last = max(before, gradients - _last_gradient_bytes(arch, settings))
     found = [
-        Moment(name="load", components={"weights": stays["weights"] + _load_bytes(arch, settings)}),
-        moment("forward", before, activations.forward_bytes + all_cast, "hump"),
+        Moment(
+            name="load",
+            components={"weights": stays["weights"], "load": _load_bytes(arch, settings)},
+        ),
+        moment("forward", before, activations.forward_bytes + all_cast, "layer"),
         moment("loss", before, activations.loss_bytes + kept_cast, "loss_head"),
-        moment(
-            "backward", max(before, head), activations.backward_bytes + max(kept_cast, cast), "hump"
+        moment("backward", max(before, head), backward, "layer"),
+        moment("backward_end", last, activations.backward_end_bytes + cast, "layer"),
+        Moment(
+            name="embedding",
+            components=stays
+            | {"gradients": gradients, "loss_head": _embedding_bytes(arch, settings)},
         ),
-        moment(
-            "backward_end",
-            max(before, gradients - _last_gradient_bytes(arch, settings)),
-            activations.backward_end_bytes + cast,
-            "hump",
+        Moment(
+            name="step",
+            components=stays
+            | {"gradients": gradients, "optimizer_step": weights.step_bytes(arch, settings)},
         ),
-        moment("embedding", gradients, _embedding_bytes(arch, settings)),
-        moment("step", gradients, weights.step_bytes(arch, settings), "hump"),
-        moment("evaluation", 0.0, activations.inference_bytes + all_cast, "hump"),
+        moment("evaluation", 0.0, activations.inference_bytes + all_cast, "layer"),
     ]
     if settings.stage == "dpo" and not settings.precomputes_reference:
-        found.append(moment("reference", before, kept + activations.inference_bytes, "hump"))
+        found.append(moment("reference", before, kept + activations.inference_bytes, "layer"))
     return found
 
 

@@ -53,7 +53,10 @@ class Layer:
         """RMSNorm computed in float32, LayerNorm in one kernel."""
         tape = self.tape
         if self.arch.has_layer_norm or self.settings.kernels == "fused":
-            return ops.elementwise(tape, x, keep=(x,))
+            # The kernels that trained all weights kept the normed values as well (measured).
+            is_kept_twice = self.settings.kernels == "fused" and not self.settings.trains_adapter
+            normed = (tape.new(x.numel, x.itemsize),) if is_kept_twice else ()
+            return ops.elementwise(tape, x, keep=(x, *normed))
         source = x.itemsize
         wide = ops.cast(tape, x, FLOAT32)
         tape.scratch(wide.numel * FLOAT32)  # wide ** 2

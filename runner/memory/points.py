@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.errors import PlanError
+from runner.errors import PlanError, Where
 from runner.memory.architecture import Architecture, read_architecture
 from runner.memory.estimate import Estimate, estimate
+from runner.memory.points_file import Row
 from runner.memory.settings import Adapter, Quantization, Settings
 
 GIB = 2**30
@@ -45,13 +46,26 @@ class Prediction:
     fits: bool | None  # None where the row does not say how much memory the card has
 
 
-def predict(row: Mapping[str, Any], configs: Path) -> Prediction:
+def predict(row: Row, configs: Path) -> Prediction:
     """Predict one row.
 
     Raises:
-        UnknownValue: a field holds what is not known here.
-        PlanError: the architecture is not known.
+        PlanError: a field is missing or holds what is not known here; names file and line.
     """
+    try:
+        return _predict(row.fields, configs)
+    except UnknownValue as error:
+        raise _refused(str(error), row.where(error.field)) from error
+    except KeyError as error:
+        raise _refused(f"the row lacks {error}", row.where("id")) from error
+    except (TypeError, ValueError) as error:
+        raise _refused(f"a value is of the wrong type: {error}", row.where("id")) from error
+    except PlanError as error:
+        error.where = row.where("config")
+        raise
+
+
+def _predict(row: Mapping[str, Any], configs: Path) -> Prediction:
     arch = row_architecture(row, configs)
     found = estimate(arch, row_settings(row, arch), row_capability(row))
     memory = row.get("gpu_memory_gib")
@@ -63,9 +77,19 @@ def predict(row: Mapping[str, Any], configs: Path) -> Prediction:
     )
 
 
+def _refused(what: str, where: Where) -> PlanError:
+    return PlanError(
+        id="plan-points-value",
+        what=what,
+        where=where,
+        why="a prediction by a guessed setting would look like one by a known setting",
+        fix="write one of the values that docs/memory.md lists for this field",
+    )
+
+
 def fits(found: Estimate, memory_bytes: float) -> bool:
-    """Return whether a run works on a card: what it cannot do without is there."""
-    return found.least_bytes <= memory_bytes
+    """Return whether a run works on a card, with the slack its allocator is expected to need."""
+    return found.device_bytes <= memory_bytes
 
 
 def row_architecture(row: Mapping[str, Any], configs: Path) -> Architecture:
@@ -273,19 +297,10 @@ def _optimizer(text: str, row: Mapping[str, Any]) -> dict[str, Any]:
         name = "adafactor"
     elif "fused" in kind and "non-fused" not in kind:
         name = "adamw_torch_fused"
+    has_master = "master" in kind or "master" in str(row.get("precision", ""))
     return {
         "optimizer": name,
-        "has_master_weights": "master" in kind or "master" in str(row.get("precision", "")),
+        "has_master_weights": has_master,
+        "state_itemsize": 4 if has_master else None,
         "steps_in_backward": "in-backward" in kind,
     }
-
-
-def unknown_value(error: UnknownValue, where: str) -> PlanError:
-    """Return the refusal of a value."""
-    return PlanError(
-        id="plan-points-value",
-        what=str(error),
-        where=where,
-        why="a prediction by a guessed setting would look like one by a known setting",
-        fix=f"write one of the values docs/memory.md lists for `{error.field}`",
-    )
