@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ DEFAULT_EPOCHS = 3.0
 # Tokens of one micro-batch (padded) that `auto` aims at. On a card, enough to keep it busy; on a
 # CPU, more gains nothing and costs memory. The memory estimate replaces these two numbers later.
 MICRO_BATCH_TOKENS = {"cuda": 8192, "cpu": 2048}
+# A card as the Container Device Interface names it: nvidia.com/gpu=0, =all, =GPU-<uuid>.
+CDI_NAME = re.compile(r"nvidia\.com/gpu=(?P<device>\S+)")
 # Sections of a job that may differ between two starts of the same run.
 NOT_IDENTITY = ("checkpoint", "tracking", "secrets", "resources", "limits")
 
@@ -193,11 +197,9 @@ def choose_gpu(job: Job, machine: Machine) -> Gpu | None:
     if not job.resources.gpus or (not machine.gpus and job.resources.gpu is None):
         return None
     wanted = job.resources.gpu
-    if wanted is None:
-        return machine.gpus[0]
-    for gpu in machine.gpus:
-        if str(wanted) in (str(gpu.index), gpu.uuid) or str(wanted).lower() in gpu.name.lower():
-            return gpu
+    found = find_gpu(wanted, machine.gpus)
+    if found is not None:
+        return found
     present = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in machine.gpus) or "none"
     raise PlanError(
         id="plan-gpu-absent",
@@ -205,6 +207,18 @@ def choose_gpu(job: Job, machine: Machine) -> Gpu | None:
         why="training on another card than the one asked for may not fit or cost more",
         fix="name one that is here, or leave `resources.gpu` out to take the first",
     )
+
+
+def find_gpu(wanted: int | str | None, gpus: Sequence[Gpu]) -> Gpu | None:
+    """Return the card of that index, UUID, CDI name or part of a name; None takes the first."""
+    device = str(wanted)
+    if is_cdi := CDI_NAME.fullmatch(device):
+        device = is_cdi["device"]
+    for gpu in gpus:
+        is_named = device in (str(gpu.index), gpu.uuid) or device.lower() in gpu.name.lower()
+        if wanted is None or device == "all" or is_named:
+            return gpu
+    return None
 
 
 def _float16_on_cpu() -> PlanError:

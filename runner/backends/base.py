@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from runner.plan import Plan
 from runner.record.layout import RunDir
@@ -16,8 +16,17 @@ class Process(Protocol):
     terminal: BinaryIO | None
     """Its standard output: lines for the terminal, never written to a file."""
 
+    is_out_of_memory: bool | None
+    """After its end: whether the kernel killed (part of) it for want of memory; None: unknown."""
+    ended: float | None
+    """After its end: when that was, in seconds since 1970; None where it was seen to end."""
+
     def poll(self) -> int | None:
-        """Return the exit code (negative: killed by that signal), or None while it runs."""
+        """Return the exit code (negative: killed by that signal), or None while it runs.
+
+        Raises:
+            BackendError: how it ended can no longer be found out.
+        """
         ...
 
     def send_signal(self, signal_number: int) -> None:
@@ -54,4 +63,13 @@ class Backend(Protocol):
             environment: variables set on top of the backend's own.
             lock_fd: descriptor of the run's lock; kept open by the process as long as it lives.
         """
+        ...
+
+
+@runtime_checkable
+class OutlivesSupervisor(Protocol):
+    """What a backend offers besides whose processes go on when their supervisor dies."""
+
+    def adopt(self, run: RunDir, *, say: Callable[[str], None]) -> Process | None:
+        """Return the process of a run's newest attempt, running or ended; None: it is not known."""
         ...

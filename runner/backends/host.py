@@ -26,6 +26,8 @@ class HostProcess:
         self._child = child
         self.pid = child.pid
         self.terminal: BinaryIO | None = child.stdout  # type: ignore[assignment]  # IO[bytes]
+        self.is_out_of_memory: bool | None = None  # the kernel tells its log alone
+        self.ended: float | None = None
 
     def poll(self) -> int | None:
         return self._child.poll()

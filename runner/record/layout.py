@@ -102,7 +102,7 @@ class RunDir:
 
     @property
     def supervisor_lock(self) -> Path:
-        """Held (flock) by the supervisor alone: free although `lock` is not, a run is unattended."""
+        """Held (flock) by the supervisor alone; where it is free, nobody watches the run."""
         return self.path / ".supervisor.lock"
 
     @property

@@ -24,6 +24,7 @@ class RunState:
 
     run_id: str
     status: str  # running | finished | failed | stopped | preempted | limit | interrupted | damaged
+    is_attended: bool  # a supervisor watches it; `attach` is for those that nobody watches
     reason: str | None
     exit_code: int | None
     attempts: int
@@ -42,10 +43,12 @@ class RunState:
 def read_state(run: RunDir) -> RunState:
     """Read the state of a run; one whose journal makes no sense is `damaged`, not an exception."""
     is_running = is_locked(run)
+    is_attended = is_running and is_locked(run, run.supervisor_lock)
     try:
-        return state_from_events(run.run_id, read_events(run.journal), is_running)
+        events = read_events(run.journal)
+        return state_from_events(run.run_id, events, is_running, is_attended=is_attended)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        state = state_from_events(run.run_id, [], is_running)
+        state = state_from_events(run.run_id, [], is_running, is_attended=is_attended)
         reason = f"{run.journal.name} cannot be read ({type(error).__name__})"
         return replace(state, status="running" if is_running else "damaged", reason=reason)
 
@@ -61,8 +64,10 @@ def damaged(run: RunDir, file: Path) -> PlanError:
     )
 
 
-def state_from_events(run_id: str, events: list[Event], locked: bool) -> RunState:
-    """Derive the state from the journal and the lock."""
+def state_from_events(
+    run_id: str, events: list[Event], locked: bool, *, is_attended: bool = False
+) -> RunState:
+    """Derive the state from the journal and the two locks."""
     starts = [event for event in events if event["event"] == "start"]
     steps = {event["step"]: event for event in events if event["event"] == "step"}
     newest = steps[max(steps)] if steps else None
@@ -77,7 +82,8 @@ def state_from_events(run_id: str, events: list[Event], locked: bool) -> RunStat
     return RunState(
         run_id=run_id,
         status=status,
-        reason=end.get("reason") if end else None,
+        is_attended=is_attended,
+        reason=end.get("reason") if end else _open_end(starts, status, is_attended),
         exit_code=end.get("exit_code") if end else None,
         attempts=len(starts),
         step=newest["step"] if newest else 0,
@@ -95,11 +101,22 @@ def state_from_events(run_id: str, events: list[Event], locked: bool) -> RunStat
     )
 
 
-class Lock:
-    """The run's lock: held as long as the supervisor or its training process lives."""
+def _open_end(starts: list[Event], status: str, is_attended: bool) -> str | None:
+    """Return what is known of an attempt whose end nobody has written down."""
+    if not starts or is_attended:
+        return None
+    is_container = starts[-1].get("backend") == "docker"
+    if status == "running":
+        goes_on = "the container trains on" if is_container else "the process saves and ends"
+        return f"its supervisor is gone, {goes_on}"
+    return "nobody saw its container end; the engine may know how" if is_container else None
 
-    def __init__(self, run: RunDir) -> None:
-        self.fd = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
+
+class Lock:
+    """A lock of a run: unless another file is given, the one that its training process inherits."""
+
+    def __init__(self, run: RunDir, path: Path | None = None) -> None:
+        self.fd = os.open(path or run.lock, os.O_RDWR | os.O_CREAT, 0o644)
         os.set_inheritable(self.fd, True)
 
     def acquire(self, timeout_seconds: float) -> bool:
@@ -118,11 +135,15 @@ class Lock:
         os.close(self.fd)
 
 
-def is_locked(run: RunDir) -> bool:
-    """Return whether a supervisor or a training process of this run is alive."""
-    if not run.lock.exists():
+def is_locked(run: RunDir, path: Path | None = None) -> bool:
+    """Return whether a supervisor or a training process of this run is alive.
+
+    Args:
+        path: another of the run's locks.
+    """
+    if not (path or run.lock).exists():
         return False
-    lock = Lock(run)
+    lock = Lock(run, path)
     try:
         return not lock.acquire(0)
     finally:
