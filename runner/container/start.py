@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runner.claim import in_use
 from runner.container.gpu import gather_facts, refused_gpu
 from runner.errors import BackendError
 from runner.record.layout import RunDir
@@ -42,23 +43,12 @@ def create_container(client: APIClient, run: RunDir, settings: dict[str, Any]) -
     earlier = find_container(client, run)
     if earlier is not None:
         if earlier["State"]["Running"]:
-            raise still_training(run)
+            raise in_use(run, is_attended=False)
         client.remove_container(earlier["Id"], force=True)
     try:
         return str(client.create_container(name=container_name(run), **settings)["Id"])
     except APIError as error:
         raise start_error(str(error.explanation or error), run) from error
-
-
-def still_training(run: RunDir) -> BackendError:
-    """Return the error for a run whose container goes on without a supervisor."""
-    return BackendError(
-        id="run-in-use",
-        what=f"the container of run {run.run_id} is still training",
-        where=container_name(run),
-        why="it went on without its supervisor; two would destroy each other's work",
-        fix=f"take it over: trainbox attach {run.run_id} (or end it: trainbox stop {run.run_id})",
-    )
 
 
 def start_error(text: str, run: RunDir) -> BackendError:
