@@ -271,7 +271,7 @@ def rule_wsl_mount(report: Report, found: Found) -> Iterator[Evidence]:
     """`file exists` under WSL, where the distro itself is what clashes."""
     if "mount-exists" in found and report.platform == "wsl" and "wsl-driver-package" not in found:
         yield Evidence(
-            "wsl_driver_installed_inside", 0.7, "", tuple(found["mount-exists"][:1]), "wsl-mount"
+            "wsl_driver_installed_inside", 0.45, "", tuple(found["mount-exists"][:1]), "wsl-mount"
         )
 
 
@@ -390,7 +390,7 @@ def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
 
 def _is_full(match: Match) -> bool:
     used, total = (int(group) for group in match.groups)
-    return used > 0.9 * total
+    return used > 0.75 * total
 
 
 def rule_bnb_library(report: Report, found: Found) -> Iterator[Evidence]:

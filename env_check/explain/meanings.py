@@ -238,6 +238,12 @@ def _repository(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return None
 
 
+def _fabric(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """Without NVSwitch the service has nothing to do, and its end is no fault."""
+    consumer = report.gpus and all(card.kind == "consumer" for card in report.gpus)
+    return ("fabric_manager_not_running", 0.2) if consumer or "fabric-nothing" in found else None
+
+
 def _watchdog(report: Report, found: Found) -> Optional[tuple[str, float]]:
     if "p2p-path" in found and "preprocessing" not in found:
         return "nccl_p2p_broken", 0.8
@@ -270,6 +276,24 @@ def _ordinal(report: Report, found: Found) -> Optional[tuple[str, float]]:
 def _busy(report: Report, found: Found) -> Optional[tuple[str, float]]:
     """WSL has no compute modes: there the paravirtualised device is what fails."""
     return ("wsl_gpu_not_exposed", 0.75) if report.platform == "wsl" else None
+
+
+_HF_CALLEE = re.compile(
+    r"(?:accelerator\S{0,30}|trainingarguments|\w{0,20}trainer|dataloaderconfiguration|"
+    r"(?:sft|dpo|grpo|ppo|kto|orpo|rm|lora|peft|bitsandbytes|dataloader)\w{0,20}config\w*)"
+    r"(?:\.__init__|\.\w+)?\(\) got an unexpected|"
+    r"keyword argument '(?:load_in_[48]bit|use_flash_attention_2|attn_implementation|"
+    r"quantization_config|torch_dtype|dtype|keep_torch_compile|eval(?:uation)?_strategy|"
+    r"processing_class|dispatch_batches|save_function|num_items_in_batch|use_seedable_sampler|"
+    r"use_auth_token)'"
+)
+
+
+def _keyword(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """Only the packages' own classes and options speak of versions; others of the user's code."""
+    if _HF_CALLEE.search(_lines(found, "hf-keyword")):
+        return "hf_stack_version_conflict", 0.85
+    return None
 
 
 def _smi_without_cuda(report: Report, found: Found) -> Optional[tuple[str, float]]:
@@ -337,6 +361,8 @@ MEANINGS: dict[str, Meaning] = {
     "gated-plain": _gated,
     "token-password": _password,
     "repo-404": _repository,
+    "fabric-version": _fabric,
+    "fabric-nvswitch": _fabric,
     "nccl-watchdog": _watchdog,
     "store-timeout": _watchdog,
     "xformers-build": _xformers,
@@ -352,6 +378,7 @@ MEANINGS: dict[str, Meaning] = {
     "cuda-home": _needs_apple,
     "device-assert-index": _ordinal,
     "gpu-busy": _busy,
+    "hf-keyword": _keyword,
     "smi-cuda-err": _smi_without_cuda,
     "smi-segfault": _smi_segfault,
     "bnb-no-gpu": _bitsandbytes,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from env_check import support
-from env_check.explain.scan import Match, Pattern, compile_pattern
+from env_check.explain.pattern import Pattern
+from env_check.explain.scan import Match
 
 _V = r"(\d+\.\d+(?:\.\d+)?\w*(?:\+[\w.]+)?)"
 
@@ -24,7 +25,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("smi_cuda", "cuda", r"driver version: [\d.]+\s+cuda version: (\d+\.\d+)"),
     ("driver_api", "too", r"driver on your system is too old \(found version (\d+)\)"),
     ("torch", "pytorch torch", rf"\bpytorch(?: version)?\s*(?:\(gpu\?\))?[`*]*\s*[:=]?[`*]*\s+v?{_V}"),
-    ("torch", "torch", rf"(?:^|[\s\"'|`-])torch(?:\.__version__|[ _]version)?\s*(?:==|=|:)\s*['\"]?v?{_V}"),
+    ("torch", "torch", rf"torch(?<![^\s\"'|`-]torch)(?:\.__version__|[ _]version)?\s*(?:==|=|:)\s*['\"]?v?{_V}"),
     ("torch", "torch", rf"^torch\s+{_V}\b"),
     ("torch", "version", rf"torch\.__version__\W{{1,14}}{_V}"),
     ("torch", "torch", rf"^name: torch\s+version: {_V}"),
@@ -40,17 +41,18 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("available", "cuda available", r"cuda(?: is)? available\??\s*[:=]\s*(true|false|yes|no)\b"),
     ("available", "available", r"torch\.cuda\.is_available\(\)\W{0,8}(?:out ?\[\d+\])?\W{0,12}(true|false)\b"),
     ("available", "pytorch", r"pytorch version \(gpu\?\)\s*: \S+ \((true|false)\)"),
-    ("torchvision", "torchvision", rf"(?:^|[\s\"'`-])torchvision(?:\s*==\s*|\s*[:=]\s*|\s+version:?\s*|-|\s+(?:version: )?){_V}"),
+    ("torchvision", "torchvision", rf"torchvision(?<![^\s\"'`-]torchvision)(?:\s*==\s*|\s*[:=]\s*|\s+version:?\s*|-|\s+(?:version: )?){_V}"),
     ("torchvision", "torchvision", rf"^name: torchvision\s+version: {_V}"),
-    ("torchaudio", "torchaudio", rf"(?:^|[\s\"'`-])torchaudio(?:\s*==\s*|\s*[:=]\s*|\s+version:?\s*|-|\s+(?:version: )?){_V}"),
+    ("torchaudio", "torchaudio", rf"torchaudio(?<![^\s\"'`-]torchaudio)(?:\s*==\s*|\s*[:=]\s*|\s+version:?\s*|-|\s+(?:version: )?){_V}"),
     ("torchaudio", "torchaudio", rf"^name: torchaudio\s+version: {_V}"),
     ("bitsandbytes", "bitsandbytes", rf"\bbitsandbytes(?:\s*==\s*|\s*[:=]\s*|\s+version:?\s*|-|\s+)v?{_V}"),
-    ("triton", "triton", rf"(?:^|\s)(?:pytorch-)?triton(?: \([\w ]{{1,20}}\))?(?:\s*==\s*|\s*[:=]\s*|\s+){_V}"),
-    ("xformers", "xformers", rf"(?:^|\s)xformers(?:\s*==\s*|\s*[:=]\s*|\s+){_V}"),
+    ("triton", "triton", rf"triton(?<!\Striton)(?: \([\w ]{{1,20}}\))?(?:\s*==\s*|\s*[:=]\s*|\s+){_V}"),
+    ("triton", "triton", rf"pytorch-triton(?:\s*==\s*|\s*[:=]\s*|\s+){_V}"),
+    ("xformers", "xformers", rf"xformers(?<!\Sxformers)(?:\s*==\s*|\s*[:=]\s*|\s+){_V}"),
     ("python", "python", r"\bpython(?: version)?\s*[:=]?\s*(3\.\d{1,2}(?:\.\d+)?)\b"),
     ("glibc", "glibc", r"\bglibc[- ](\d\.\d+)"),
     ("machine", "aarch arm", r"\b(aarch64|arm64)\b"),
-    ("windows", "windows win users program python comfyui anaconda", r"microsoft windows|\bwin_amd64\b|^(?:\([\w.-]+\) )?(?:ps )?[a-z]:\\|\bwindows (?:10|11|server)\b|[a-z]:\\+(?:users|program|python|comfyui|ai|anaconda\d?)\\"),
+    ("windows", ":\\ windows win", r"microsoft windows|\bwin_amd64\b|\bwindows (?:10|11|server)\b|:\\(?<=[a-z]:\\)(?<![a-z0-9][a-z]:\\)\\?\w"),
     ("container", "docker dockerenv container kubernetes containerd podman pod exited", r"\bdocker\b|/\.dockerenv|\bcontainer\b|\bkubernetes\b|\bcontainerd\b|\bpodman\b|\bpod\b|_\d exited with code \d"),
     ("container", "", r"@[0-9a-f]{12}[:# ]"),  # the prompt in a container: user@id
     ("container", "run step", r"^step \d+/\d+ : |^#\d+ \[|^ *(?:=> )?(?:error )?\[\w* *\d+/\d+\] run "),
@@ -95,12 +97,12 @@ _SHORT_CHIPS = (
 
 def _patterns() -> tuple[Pattern, ...]:
     found = [
-        Pattern(f"{name}#{place}", tuple(words.split()), compile_pattern(regex))
+        Pattern(f"{name}#{place}", tuple(words.split()), regex)
         for place, (name, words, regex) in enumerate(_ROWS)
     ]
     digits = ("100", "200", "800", "4000", "5000", "6000")
-    chips = Pattern("gpu#chip", digits, compile_pattern(_CHIPS))
-    return (*found, chips, Pattern("gpu#short", ("gpu", "gpus"), compile_pattern(_SHORT_CHIPS)))
+    chips = Pattern("gpu#chip", digits, _CHIPS)
+    return (*found, chips, Pattern("gpu#short", ("gpu", "gpus"), _SHORT_CHIPS))
 
 
 PATTERNS = _patterns()

@@ -7,51 +7,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from env_check.explain.pattern import Pattern
 from env_check.explain.reading import Block
 
 MOST_MATCHES = 6  # per pattern: the first ones are the evidence, the rest is repetition
 
-# An escape or a character class stays as it is; a space, with its quantifier, is widened.
-_TOKENS = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|[()|]")
-_SPACES = re.compile(r"\\.|\[(?:\\.|[^\]])*\]| [?*+]?")
 _WORD = re.compile(r"[a-z]{3,}")
-
-
-def compile_pattern(text: str) -> tuple[re.Pattern[str], ...]:
-    """Compile a pattern; a plain space in it stands for any white space (wrapped lines).
-
-    Each top-level alternative is compiled alone: an expression that begins with plain letters is
-    searched for at the speed of a substring.
-    """
-    wide = _SPACES.sub(_widen, text)
-    return tuple(re.compile(part, re.MULTILINE) for part in _alternatives(wide))
-
-
-def _alternatives(text: str) -> list[str]:
-    """Split at the `|` outside of groups and classes."""
-    parts, depth, start = [], 0, 0
-    for token in _TOKENS.finditer(text):
-        depth += {"(": 1, ")": -1}.get(token.group(), 0)
-        if token.group() == "|" and depth == 0:
-            parts.append(text[start : token.start()])
-            start = token.end()
-    return [*parts, text[start:]]
-
-
-def _widen(found: re.Match[str]) -> str:
-    if not found.group().startswith(" "):
-        return found.group()
-    return r"\s*" if found.group().endswith(("?", "*")) else r"\s+"
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """What to look for: an expression for lower-case text, and words one of which it needs."""
-
-    id: str
-    words: tuple[str, ...]  # runs of three or more letters (lower case) or digits; () = always
-    regexes: tuple[re.Pattern[str], ...]  # any of them
-    most: int = MOST_MATCHES
 
 
 @dataclass(frozen=True)
@@ -74,17 +35,17 @@ def scan(blocks: Iterable[Block], patterns: Sequence[Pattern]) -> dict[str, list
             always.append(pattern)
         for word in pattern.words:
             index.setdefault(word, []).append(pattern)
-    numbers = [word for word in index if word.isdigit()]
+    fragments = [word for word in index if not word.isalpha()]
     found: dict[str, list[Match]] = {}
     for block in blocks:
         words = set(_WORD.findall(block.lowered))
-        words.update(number for number in numbers if number in block.lowered)
+        words.update(each for each in fragments if each in block.lowered)
         candidates = {pattern.id: pattern for pattern in always}
         for word in words & index.keys():
             candidates.update({pattern.id: pattern for pattern in index[word]})
         for pattern in candidates.values():
             earlier = found.setdefault(pattern.id, [])
-            if len(earlier) < pattern.most:
+            if len(earlier) < MOST_MATCHES:
                 _search(block, pattern, earlier)
     order = {pattern.id: place for place, pattern in enumerate(patterns)}
     return {id: found[id] for id in sorted(found, key=order.__getitem__) if found[id]}
@@ -108,7 +69,7 @@ def _search(block: Block, pattern: Pattern, earlier: list[Match]) -> None:
         if earlier and earlier[-1].line == line and earlier[-1].groups == groups:
             continue
         earlier.append(Match(pattern.id, line, text, groups, text.lower()))
-        if len(earlier) >= pattern.most:
+        if len(earlier) >= MOST_MATCHES:
             return
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from env_check.explain.scan import Pattern, compile_pattern
+from env_check.explain.pattern import Pattern
 
 
 @dataclass(frozen=True)
@@ -26,4 +26,4 @@ class Signature:
     why: str = ""  # what this message says beyond the cause's definition
 
     def compiled(self) -> Pattern:
-        return Pattern(self.id, tuple(self.words.split()), compile_pattern(self.pattern))
+        return Pattern(self.id, tuple(self.words.split()), self.pattern)

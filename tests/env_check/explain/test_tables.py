@@ -7,7 +7,8 @@ import pytest
 from env_check.explain.causes import BY_ID, CAUSES, LAYERS
 from env_check.explain.folding import FOLLOWS
 from env_check.explain.meanings import MEANINGS
-from env_check.explain.scan import Pattern, compile_pattern, scan
+from env_check.explain.pattern import Pattern
+from env_check.explain.scan import scan
 from env_check.explain.signatures import SIGNATURES
 from tests.env_check.explain.reports import our_reports, shared_reports
 
@@ -56,6 +57,6 @@ def test_word_index_hides_no_match(report: object) -> None:
 
 def test_space_in_a_pattern_matches_a_wrapped_line() -> None:
     """A terminal that wraps a message does not hide it."""
-    pattern = Pattern("p", ("two",), compile_pattern("one two|three"))
+    pattern = Pattern("p", ("two",), "one two|three")
     assert pattern.regexes[0].search("one\n  two")
     assert pattern.regexes[1].search("three")
