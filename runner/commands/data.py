@@ -19,7 +19,7 @@ from runner.errors import EXIT_DONE
 
 if TYPE_CHECKING:
     from runner.data.prepare import PreparedData
-    from runner.data.report import SourceReport
+    from runner.data.report import DataReport, SourceReport
     from runner.data.tokenizer import Tokenizer
     from runner.plan import PreparedSplit
 
@@ -84,12 +84,12 @@ def render_report(data: PreparedData) -> str:
     lines += ["", _split_line("training", data.train)]
     if data.eval is not None:
         lines.append(_split_line("held out", data.eval))
-    lines.append(f"{'template':9} {report.template}")
-    stops = ", ".join(f"{token} {count:,}" for token, count in report.stop_tokens.items())
-    lines.append(f"{'stop':9} last token with loss: {stops}")
+    lines += [_template_line(report), f"{'stop':9} last token with loss: {_stops(report)}"]
     bounds = report.train.length_histogram.items()
     lengths = "  ".join(f"≤{top}: {count:,}" for top, count in bounds)
     lines.append(f"{'lengths':9} {lengths}")
+    if report.train.packed_rows:
+        lines.append(_packing_line(report))
     done = "from the cache" if report.from_cache else f"{report.rows_per_second:,.0f} rows/s"
     lines.append(f"{'prepared':9} {done}")
     lines += ["", *(f"warning: {sentence}" for sentence in report.warnings())]
@@ -98,17 +98,53 @@ def render_report(data: PreparedData) -> str:
 
 def _source_line(source: SourceReport) -> str:
     parts = [f"{source.rows_read:,} rows read", f"{source.rows_used:,} used"]
+    parts += [f"{source.malformed:,} malformed", f"{source.too_long:,} too long"]
     parts += [f"{count:,} dropped ({reason})" for reason, count in source.dropped.items()]
     parts += [f"{source.truncated:,} cut"] * bool(source.truncated)
     parts += [f"weight {source.weight:g}"] * (source.weight != 1)
+    parts.append(_tokens(source.num_tokens, source.num_supervised_tokens))
     return f"{source.split:9} {source.path} ({source.format}): {' · '.join(parts)}"
 
 
 def _split_line(name: str, split: PreparedSplit) -> str:
-    share = 100 * split.num_supervised_tokens / max(1, split.num_tokens)
+    tokens = _tokens(split.num_tokens, split.num_supervised_tokens)
+    return f"{name:9} {split.num_samples:,} samples · {tokens} · longest {split.longest:,}"
+
+
+def _tokens(num_tokens: int, num_supervised: int) -> str:
+    share = 100 * num_supervised / max(1, num_tokens)
+    return f"{num_tokens:,} tokens · {num_supervised:,} with loss ({share:.1f} %)"
+
+
+def _template_line(report: DataReport) -> str:
+    roles = sorted({role for source in report.sources for role in source.roles})
+    checks = [f"renders {', '.join(roles)}"] * bool(roles)
+    for kind, what in _TEMPLATE_CHECKS.items():
+        rows = sum(source.notes[kind].count for source in report.sources if kind in source.notes)
+        checks.append(f"{what}: {f'not in {rows:,} rows' if rows else 'yes'}")
+    if report.template.compared:
+        other = report.template.served_differently
+        checks.append(f"as the model's own: {f'not in {other:,} rows' if other else 'yes'}")
+    return " · ".join([f"{'template':9} {report.template.origin}", *checks * bool(roles)])
+
+
+# kind of note → what holds where there is none
+_TEMPLATE_CHECKS = {
+    "off_prompt": "answers follow its generation prompt",
+    "altered_turns": "every turn word for word",
+}
+
+
+def _stops(report: DataReport) -> str:
+    return ", ".join(f"{token} {count:,}" for token, count in report.stop_tokens.items())
+
+
+def _packing_line(report: DataReport) -> str:
+    split, top = report.train, report.max_length
+    share = split.packed_share(top)
     return (
-        f"{name:9} {split.num_samples:,} samples · {split.num_tokens:,} tokens · "
-        f"{split.num_supervised_tokens:,} with loss ({share:.1f} %) · longest {split.longest:,}"
+        f"{'packing':9} {split.num_samples:,} samples would fill {split.packed_rows:,} rows of "
+        f"{top:,} tokens to {100 * (share or 0):.1f} %"
     )
 
 

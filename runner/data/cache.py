@@ -6,24 +6,20 @@ holds training data, so that nobody but its owner may read it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner.plan import PreparedSplit
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
 ENTRY = "entry.json"
-Arrays = Mapping[str, "npt.NDArray[np.generic]"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,33 +51,37 @@ def find_entry(root: Path, key: str) -> Entry | None:
         return None  # torn, or written by other code: built anew
 
 
-def write_entry(
-    root: Path,
-    key: str,
-    *,
-    arrays: Mapping[str, Arrays],
-    facts: Mapping[str, Mapping[str, Any]],
-    report: dict[str, Any],
-) -> Entry:
-    """Write an entry aside and rename it into place; a broken one is replaced.
-
-    Args:
-        arrays: split name → arrays of its archive.
-        facts: split name → fields of PreparedSplit that the archive does not say itself.
-    """
+@contextlib.contextmanager
+def writing_aside(root: Path) -> Iterator[Path]:
+    """Give a folder in which an entry is made; what was not put into place is removed."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))  # mode 0700
     try:
-        entry: dict[str, Any] = {"train": None, "eval": None, "report": report}
-        for name, split in arrays.items():
-            path = aside / f"{name}.npz"
-            _write_archive(path, split)
-            prepared = PreparedSplit(path="", sha256=file_sha256(path), **facts[name])
-            entry[name] = asdict(prepared)
-        _write_text(aside / ENTRY, json.dumps(entry, indent=1) + "\n")
-        _put(aside, root, key)
+        yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def put_entry(
+    root: Path,
+    key: str,
+    aside: Path,
+    *,
+    facts: Mapping[str, Mapping[str, Any]],
+    report: dict[str, Any],
+) -> Entry:
+    """Complete a folder of archives and rename it into place; a broken entry is replaced.
+
+    Args:
+        aside: of `writing_aside`; holds the archive of each split.
+        facts: split name → fields of PreparedSplit that the archive does not say itself.
+    """
+    entry: dict[str, Any] = {"train": None, "eval": None, "report": report}
+    for name, known in facts.items():
+        sha256 = file_sha256(aside / f"{name}.npz")
+        entry[name] = asdict(PreparedSplit(path="", sha256=sha256, **known))
+    _write_text(aside / ENTRY, json.dumps(entry, indent=1) + "\n")
+    _put(aside, root, key)
     written = find_entry(root, key)
     assert written is not None, f"the cache entry {key} is not what was written"
     return written
@@ -94,15 +94,6 @@ def file_sha256(path: Path | str) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _write_archive(path: Path, arrays: Arrays) -> None:
-    import numpy as np
-
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes one kind of array
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -5,7 +5,6 @@ Works on batches: the tokenizers library encodes them on all cores.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.data.faults import RowFault
-from runner.data.formats import Chat, Message, Pair, Sample
+from runner.data.formats import Chat, Pair, Sample
 from runner.data.mask import Marked, Marker
 from runner.data.token_mask import token_mask
 from runner.data.tokenizer import Tokenizer
 
 Ids = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
+PairTexts = tuple[list[tuple[str, bool]], bool]  # (text, is_rendered) three times; EOS was added
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,7 @@ class Encoded:
 
     parts: tuple[Ids, ...]
     supervised: Mask  # over all parts
-    source: int = 0  # index in data.train or data.eval of the job
-    row: int = 0  # line or row number in that source, 1-based
+    notes: tuple[str, ...] = ()  # what was decided on the way: kinds of runner.data.notes
 
     @property
     def num_tokens(self) -> int:
@@ -53,14 +52,15 @@ class Encoded:
     def truncated(self, max_length: int) -> Encoded:
         """Return the sample cut to a length from its end; of a pair, the answers are cut."""
         if len(self.parts) == 1:
-            return Encoded((self.parts[0][:max_length],), self.supervised[:max_length])
+            ids, flags = self.parts[0][:max_length], self.supervised[:max_length]
+            return Encoded((ids,), flags, self.notes)
         prompt = self.parts[0][:max_length]
         answers = [part[: max_length - len(prompt)] for part in self.parts[1:]]
-        return _pair(prompt, *answers)
+        return _pair(prompt, *answers, notes=self.notes)
 
 
 class Encoder:
-    """Encodes samples; keeps count of everything it had to decide.
+    """Encodes samples, and notes with each what it had to decide.
 
     Args:
         tokenizer: of the base model.
@@ -70,7 +70,6 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer, marker: Marker) -> None:
         self.tokenizer = tokenizer
         self.marker = marker
-        self.oddities: Counter[str] = Counter()
 
     def encode(self, samples: Sequence[Sample]) -> list[Encoded | RowFault]:
         """Return samples as tokens, in order; a RowFault where one cannot be."""
@@ -110,19 +109,24 @@ class Encoder:
 
     def _masked(self, marked: Marked, encoding: Any) -> Encoded | RowFault:
         ids = self._ids(encoding, marked.text)
-        supervised = np.full(len(ids), marked.whole)
+        supervised, num_straddling = np.full(len(ids), marked.whole), 0
         if not marked.whole:
             tokens, num_straddling = token_mask(encoding, marked.spans, len(marked.text))
             for first, stop in tokens:
                 supervised[first:stop] = True
-            self.oddities["straddling_tokens"] += num_straddling
-        self.oddities["altered_turns"] += marked.num_altered
-        self.oddities["added_eos"] += marked.has_added_eos
-        self.oddities["unstopped_turns"] += marked.num_unstopped
-        self.oddities["off_prompt"] += marked.is_off_prompt
         if not supervised.any():
             return RowFault("data-nothing-supervised")
-        return Encoded((ids,), supervised)
+        return Encoded(
+            (ids,),
+            supervised,
+            _notes(
+                straddling_tokens=num_straddling > 0,
+                altered_turns=marked.num_altered > 0,
+                added_eos=marked.has_added_eos,
+                unstopped_turns=marked.num_unstopped > 0,
+                off_prompt=marked.is_off_prompt,
+            ),
+        )
 
     def _ids(self, encoding: Any, text: str) -> Ids:
         ids = np.asarray(encoding.ids, dtype=np.int32)
@@ -133,52 +137,52 @@ class Encoder:
 
     def _encode_pairs(self, pairs: Sequence[Pair]) -> list[Encoded | RowFault]:
         texts = [self._pair_texts(pair) for pair in pairs]
-        good = [triple for triple in texts if not isinstance(triple, RowFault)]
-        encoded = [self._encode_texts([triple[part] for triple in good]) for part in range(3)]
+        good = [item for item in texts if not isinstance(item, RowFault)]
+        encoded = [self._encode_texts([texts[part] for texts, _ in good]) for part in range(3)]
         triples = zip(good, *encoded, strict=True)
         return [
             item if isinstance(item, RowFault) else self._join_pair(*next(triples))
             for item in texts
         ]
 
-    def _pair_texts(self, pair: Pair) -> list[tuple[str, bool]] | RowFault:
+    def _pair_texts(self, pair: Pair) -> PairTexts | RowFault:
         """Return the texts of prompt, prompt + chosen and prompt + rejected."""
         try:
             if isinstance(pair.prompt, str):
                 assert isinstance(pair.chosen, str) and isinstance(pair.rejected, str)
                 sides = [self.marker.with_eos(side) for side in (pair.chosen, pair.rejected)]
-                return [(pair.prompt + side, False) for side in ("", *sides)]
+                return [(pair.prompt + side, False) for side in ("", *sides)], False
             assert self.marker.template is not None
             prompt = self.marker.template.render(pair.prompt, add_generation_prompt=True)
-            chosen = self._conversation(pair.prompt, pair.chosen)
-            rejected = self._conversation(pair.prompt, pair.rejected)
-            return [(prompt, True), (chosen, True), (rejected, True)]
+            assert not isinstance(pair.chosen, str) and not isinstance(pair.rejected, str)
+            chosen, adds_eos = self.marker.answered(pair.prompt + pair.chosen)
+            rejected, adds_eos_too = self.marker.answered(pair.prompt + pair.rejected)
+            return [(prompt, True), (chosen, True), (rejected, True)], adds_eos or adds_eos_too
         except RowFault as fault:
             return fault
 
-    def _conversation(self, prompt: list[Message], answer: list[Message] | str) -> str:
-        assert isinstance(answer, list)
-        text, has_added_eos = self.marker.answered(prompt + answer)
-        self.oddities["added_eos"] += has_added_eos
-        return text
-
-    def _join_pair(self, texts: list[tuple[str, bool]], *encodings: Any) -> Encoded | RowFault:
+    def _join_pair(self, pair_texts: PairTexts, *encodings: Any) -> Encoded | RowFault:
         """Split prompt from answers where the tokens part, as TRL's DPO trainer does (1.16)."""
+        texts, has_added_eos = pair_texts
         prompt, chosen, rejected = (
             self._ids(encoding, text) for (text, _), encoding in zip(texts, encodings, strict=True)
         )
         shared = min(_common_prefix(prompt, chosen), _common_prefix(prompt, rejected))
-        self.oddities["off_prompt"] += shared < len(prompt)
-        sample = _pair(prompt[:shared], chosen[shared:], rejected[shared:])
+        notes = _notes(off_prompt=shared < len(prompt), added_eos=has_added_eos)
+        sample = _pair(prompt[:shared], chosen[shared:], rejected[shared:], notes=notes)
         if not len(sample.parts[1]) or not len(sample.parts[2]):
             return RowFault("data-nothing-supervised")
         return sample
 
 
-def _pair(prompt: Ids, chosen: Ids, rejected: Ids) -> Encoded:
+def _notes(**found: bool) -> tuple[str, ...]:
+    return tuple([kind for kind, is_so in found.items() if is_so])
+
+
+def _pair(prompt: Ids, chosen: Ids, rejected: Ids, *, notes: tuple[str, ...]) -> Encoded:
     supervised = np.ones(len(prompt) + len(chosen) + len(rejected), dtype=np.bool_)
     supervised[: len(prompt)] = False
-    return Encoded((prompt, chosen, rejected), supervised)
+    return Encoded((prompt, chosen, rejected), supervised, notes)
 
 
 def _common_prefix(first: Ids, second: Ids) -> int:

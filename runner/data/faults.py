@@ -122,6 +122,11 @@ KINDS = {
     "data-nothing-supervised": FaultKind(
         "no token of the sample carries loss", "there is nothing to learn in it", _DROP
     ),
+    "data-truncated-away": FaultKind(
+        "nothing to learn is left after the cut at data.max_length",
+        "the question alone fills the room",
+        "raise `data.max_length`",
+    ),
     "data-too-long": FaultKind(
         "samples longer than data.max_length",
         "cut without a word, they would lose their end, often the answer",
@@ -136,24 +141,30 @@ class RowFault(Exception):
     Args:
         kind: a key of KINDS.
         detail: field, column or count; no text of the row.
+        hint: a better fix than that of the kind; {key} stands for the source in the job.
     """
 
-    def __init__(self, kind: str, detail: str = "") -> None:
+    def __init__(self, kind: str, detail: str = "", hint: str = "") -> None:
         assert kind in KINDS, kind
-        super().__init__(kind)
+        super().__init__(kind, detail, hint)
         self.kind = kind
         self.detail = detail
+        self.hint = hint
 
 
 @dataclass
 class FaultLog:
     """All faults of one source, counted by kind, with the first places of each."""
 
+    key: str  # of the source in the job: data.train[0]
     counts: Counter[str] = field(default_factory=Counter)
+    hints: dict[str, Counter[str]] = field(default_factory=dict)
     places: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, fault: RowFault, place: str) -> None:
         self.counts[fault.kind] += 1
+        if fault.hint:
+            self.hints.setdefault(fault.kind, Counter())[fault.hint] += 1
         shown = self.places.setdefault(fault.kind, [])
         if len(shown) < PLACES_SHOWN:
             shown.append(f"{place}  {fault.detail}".rstrip())
@@ -172,8 +183,13 @@ class FaultLog:
             what=f"{facts.what} ({count:,} row{'s' if count > 1 else ''})",
             where="\n         ".join(places),
             why=facts.why,
-            fix=facts.fix,
+            fix=self._hint(kind) or facts.fix,
         )
+
+    def _hint(self, kind: str) -> str:
+        """Return the hint that most rows of a kind have in common."""
+        [(hint, _)] = self.hints.get(kind, Counter({"": 0})).most_common(1)
+        return hint.replace("{key}", self.key)
 
 
 def shown_name(name: object) -> str:

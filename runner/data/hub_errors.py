@@ -103,6 +103,16 @@ def not_cached(source: DataSource) -> DataError:
     )
 
 
+def needs_stack(source: DataSource) -> DataError:
+    """Return the error for an environment that cannot read data sets of the hub."""
+    return _error(
+        source,
+        "data-hub-needs-stack",
+        f"this environment cannot download the data set `{source.path}`: it has no `datasets`",
+        "with Docker: `trainbox fetch JOB --backend docker`; else TRAINBOX_LOCK=cpu make setup",
+    )
+
+
 def _status(error: BaseException) -> int | None:
     """Return the status with which the hub answered, where it did."""
     found = [getattr(getattr(one, "response", None), "status_code", None) for one in _causes(error)]

@@ -17,6 +17,7 @@ refused. Nothing is guessed.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,18 @@ class Shape:
     leads: tuple[str | None, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A shape whose every answer ends with a stop token: masks follow from lengths alone.
+
+    `answers` holds for each assistant turn its index, the length of its lead (None: off the
+    generation prompt) and the length of its stop.
+    """
+
+    pieces: tuple[str, ...]
+    answers: tuple[tuple[int, int | None, int], ...]
+
+
 class Marker:
     """Renders conversations and plain texts, and marks what carries loss.
 
@@ -91,6 +104,7 @@ class Marker:
         self._tail = re.compile(rf"(?:\s|{any_token})+\Z")
         self._shapes: dict[tuple[str, ...], Shape | None] = {}
         self._stops: dict[tuple[str, ...], str | None] = {}
+        self._literals: dict[tuple[str, ...], Literal | None] = {}
 
     def mark_text(self, text: Text) -> Marked:
         """Mark a plain text: its completion and one EOS carry loss."""
@@ -128,6 +142,56 @@ class Marker:
                 has_added_eos=has_added_eos,
             )
         text = self.template.render(chat.messages)
+        roles = tuple([message["role"] for message in chat.messages])
+        if literal := self._literals.get(roles):
+            marked = self._mark_literal(text, chat, literal)
+            if marked is not None:
+                return marked
+        marked = self._mark_rendered(text, chat)
+        if roles not in self._literals:
+            self._literals[roles] = self._measure_literal(roles)
+        return marked
+
+    def _mark_literal(self, text: str, chat: Chat, literal: Literal) -> Marked | None:
+        """Mark a text that is pieces and contents in turn, word for word; None where it is not."""
+        parts = [literal.pieces[0]]
+        for message, piece in zip(chat.messages, literal.pieces[1:], strict=True):
+            parts += (message["content"], piece)
+        if "".join(parts) != text:
+            return None
+        ends = list(itertools.accumulate(map(len, parts)))  # of content i: ends[2 * i + 1]
+        chosen = [literal.answers[number] for number in self._wanted(chat)]
+        return Marked(
+            text,
+            [(ends[2 * i] - (lead or 0), ends[2 * i + 1] + stop) for i, lead, stop in chosen],
+            is_rendered=True,
+            is_off_prompt=any(lead is None for _, lead, _ in chosen),
+        )
+
+    def _measure_literal(self, roles: tuple[str, ...]) -> Literal | None:
+        """Return the literal form of an order of roles that has been marked before, or None."""
+        assert self.template is not None
+        shape = self._shapes.get(roles)
+        stop = self._stops.get(_through_last_answer(roles))
+        if shape is None or stop is None or self.template.has_generation_markers:
+            return None
+        answers = []
+        for index, role in enumerate(roles):
+            if role != "assistant":
+                continue
+            after, is_last = shape.pieces[index + 1], index + 1 == len(roles)
+            if not after.startswith(stop):
+                return None
+            length, rest = len(stop), after[len(stop) :]
+            if self.eos_token and rest.startswith(self.eos_token):
+                length += len(self.eos_token)
+            elif self.eos_token and not is_last and self.eos_token.startswith(rest):
+                return None  # the next content might complete an EOS
+            lead = shape.leads[index]
+            answers.append((index, None if lead is None else len(lead), length))
+        return Literal(shape.pieces, tuple(answers))
+
+    def _mark_rendered(self, text: str, chat: Chat) -> Marked:
         spans = self._generation_spans(text, chat.messages)
         turns = [] if spans else self.find_turns(text, chat.messages)
         spans = spans or [self._with_stop(text, turn, chat.messages) for turn in turns]
@@ -348,6 +412,11 @@ class Marker:
         if self._ends_with_token(written):
             return (start, start + len(written))
         return (start, end + len(stop)) if stop and text.startswith(stop, end) else span
+
+
+def _through_last_answer(roles: tuple[str, ...]) -> tuple[str, ...]:
+    last = max(index for index, role in enumerate(roles) if role == "assistant")
+    return roles[: last + 1]
 
 
 def _ends_with_assistant(messages: Sequence[Message]) -> bool:

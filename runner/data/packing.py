@@ -5,13 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 TRL_BATCH = 1000  # TRL 1.16 packs every 1,000 samples on their own (`datasets.Dataset.map`)
 
 
-def count_packed_rows(lengths: Sequence[int], max_length: int) -> int:
+def count_packed_rows(lengths: Sequence[int] | npt.NDArray[np.int64], max_length: int) -> int:
     """Return the number of rows after packing samples of these lengths (tokens)."""
     return sum(
-        _best_fit_decreasing(lengths[start : start + TRL_BATCH], max_length)
+        _best_fit_decreasing(np.asarray(lengths[start : start + TRL_BATCH]).tolist(), max_length)
         for start in range(0, len(lengths), TRL_BATCH)
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,10 @@ from runner.plan import PreparedSplit
 from runner.spec import DataSource, Job
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
-    from runner.data.build import Built
-    from runner.data.encode import Encoded
 
-CODE_VERSION = 2  # raise it with any change in runner/data that changes arrays or the report
+CODE_VERSION = 3  # raise it with any change in runner/data that changes arrays or the report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,30 +74,56 @@ def prepare(
         report = report_from_dict(entry.report)
         report.from_cache = True
         return PreparedData(train=entry.train, eval=entry.eval, report=report)
-    built = _build(job, tokenizer, template, sources, where)
-    entry = entries.write_entry(
-        root,
-        key,
-        arrays={name: _arrays(samples) for name, samples in _splits(built)},
-        facts={
-            "train": _facts(built.report.train, sources, "train"),
-            **(
-                {"eval": _facts(built.report.eval, sources, "eval" if job.data.eval else "train")}
-                if built.report.eval
-                else {}
-            ),
-        },
-        report=built.report.to_dict(),
-    )
-    return PreparedData(train=entry.train, eval=entry.eval, report=built.report)
+    with entries.writing_aside(root) as aside:
+        report, facts = _write_splits(job, tokenizer, template, sources, where, aside)
+        for source in sources:
+            _refuse_changed(source, where)
+        entry = entries.put_entry(root, key, aside, facts=facts, report=report.to_dict())
+    return PreparedData(train=entry.train, eval=entry.eval, report=report)
+
+
+def _write_splits(
+    job: Job,
+    tokenizer: Tokenizer,
+    template: ChatTemplate | None,
+    sources: Sequence[Source],
+    where: Callable[[str], Where],
+    aside: Path,
+) -> tuple[DataReport, dict[str, dict[str, Any]]]:
+    """Build the splits and write their archives; return the report and the facts of each."""
+    # numpy, tokenizers and jinja2: not on a start from cache
+    from runner.data.archive import write_archive
+    from runner.data.build import build
+    from runner.data.spool import Spool
+
+    with Spool(aside / "spool") as spool:
+        built = build(job, tokenizer, template, sources, where=where, spool=spool)
+        for name in built.splits:
+            write_archive(aside / f"{name}.npz", built.arrays(name))
+    shutil.rmtree(aside / "spool")
+    facts = {"train": _facts(built.report.train, sources, "train")}
+    if built.report.eval:
+        facts["eval"] = _facts(built.report.eval, sources, "eval" if job.data.eval else "train")
+    return built.report, facts
+
+
+def _refuse_changed(source: Source, where: Callable[[str], Where]) -> None:
+    """Refuse a file that was written to while it was read: its cache entry would be stale."""
+    if source.hub_data is None and entries.file_sha256(source.spec.path) != source.sha256:
+        raise DataError(
+            id="data-changed",
+            what=f"`{source.spec.path}` was changed while it was read",
+            where=where(f"{source.key}.path"),
+            why="what was prepared is neither the old data nor the new",
+            fix="start again when the file is written",
+        )
 
 
 def load_prepared(path: Path | str) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a prepared split; their names are in docs/architecture.md."""
-    import numpy as np
+    """Return the arrays of a prepared split, mapped; their names are in docs/architecture.md."""
+    from runner.data.archive import read_archive  # numpy: not on a start from cache
 
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    return read_archive(path)
 
 
 def _check_sources(job: Job, where: Callable[[str], Where]) -> None:
@@ -232,24 +256,7 @@ def _key(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _build(
-    job: Job,
-    tokenizer: Tokenizer,
-    template: ChatTemplate | None,
-    sources: Sequence[Source],
-    where: Callable[[str], Where],
-) -> Built:
-    from runner.data.build import build  # numpy, tokenizers and jinja2: not on a start from cache
-
-    return build(job, tokenizer, template, sources, where=where)
-
-
-def _splits(built: Built) -> list[tuple[str, list[Encoded]]]:
-    return [("train", built.train)] + ([("eval", built.eval)] if built.eval else [])
-
-
-def _facts(split: SplitReport | None, sources: Sequence[Source], read_from: str) -> dict[str, Any]:
-    assert split is not None
+def _facts(split: SplitReport, sources: Sequence[Source], read_from: str) -> dict[str, Any]:
     hashes = [source.sha256 for source in sources if source.split == read_from]
     return {
         "num_samples": split.num_samples,
@@ -260,29 +267,3 @@ def _facts(split: SplitReport | None, sources: Sequence[Source], read_from: str)
         if len(hashes) == 1
         else hashlib.sha256("".join(hashes).encode()).hexdigest(),
     }
-
-
-def _arrays(samples: Sequence[Encoded]) -> dict[str, npt.NDArray[np.generic]]:
-    """Return the arrays of a split: parts end to end, with the offsets that cut them again."""
-    import numpy as np
-
-    rows = np.array([(sample.source, sample.row) for sample in samples], dtype=np.int32)
-    if len(samples[0].parts) == 1:
-        ids, offsets = _end_to_end([sample.parts[0] for sample in samples])
-        supervised = np.concatenate([sample.supervised for sample in samples])
-        return {"input_ids": ids, "offsets": offsets, "supervised": supervised, "rows": rows}
-    arrays: dict[str, npt.NDArray[np.generic]] = {"rows": rows}
-    for number, name in enumerate(("prompt", "chosen", "rejected")):
-        ids, offsets = _end_to_end([sample.parts[number] for sample in samples])
-        arrays |= {f"{name}_ids": ids, f"{name}_offsets": offsets}
-    return arrays
-
-
-def _end_to_end(
-    parts: Sequence[npt.NDArray[np.int32]],
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    import numpy as np
-
-    offsets = np.zeros(len(parts) + 1, dtype=np.int64)
-    np.cumsum([len(part) for part in parts], out=offsets[1:])
-    return np.concatenate(parts).astype(np.int32), offsets

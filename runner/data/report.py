@@ -1,11 +1,13 @@
-"""What the preparation did with every row: counts alone, never a text."""
+"""What the preparation did with every row: counts and line numbers, never a text."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from runner.data.identifiers import KINDS as IDENTIFIERS
+from runner.data.notes import NOTES, Note, shown_lines
 from runner.record.layout import SCHEMA_VERSION
 
 
@@ -20,12 +22,29 @@ class SourceReport:
     weight: float = 1.0
     rows_read: int = 0  # rows met, broken ones included
     rows_used: int = 0
+    num_tokens: int = 0  # of the rows used, weight aside
+    num_supervised_tokens: int = 0
     dropped: dict[str, int] = field(default_factory=dict)  # id of the fault → rows
     truncated: int = 0
     empty_lines: int = 0
     crlf_lines: int = 0
     has_bom: bool = False
     ignored_keys: dict[str, int] = field(default_factory=dict)  # keys of messages not read
+    roles: dict[str, int] = field(default_factory=dict)  # role → rows that have it
+    scripts: dict[str, Note] = field(default_factory=dict)  # script most letters are of → rows
+    notes: dict[str, Note] = field(default_factory=dict)  # kind → rows worth a look
+    identifiers: dict[str, Note] = field(default_factory=dict)  # kind → rows that hold one
+
+    @property
+    def too_long(self) -> int:
+        """Rows above max_length: dropped, cut, or cut until nothing was left."""
+        dropped = (self.dropped.get(id, 0) for id in ("data-too-long", "data-truncated-away"))
+        return self.truncated + sum(dropped)
+
+    @property
+    def malformed(self) -> int:
+        """Rows dropped because they could not be read or trained on."""
+        return sum(self.dropped.values()) + self.truncated - self.too_long
 
 
 @dataclass(kw_only=True)
@@ -36,9 +55,29 @@ class SplitReport:
     num_tokens: int
     num_supervised_tokens: int
     longest: int  # tokens
-    duplicates: int  # samples equal to an earlier one of the split, weights aside
+    duplicates: int = 0  # samples equal to an earlier one of the split, weights aside
+    same_words: int = 0  # that differ from an earlier one in case, spaces or punctuation alone
+    near_duplicates: int = 0  # that share most word triples with an earlier one
     in_other_split: int = 0  # eval alone: samples that are in the training split too
+    same_words_in_other_split: int = 0
+    near_in_other_split: int = 0
+    places: dict[str, list[str]] = field(default_factory=dict)  # field above → the first of them
     length_histogram: dict[int, int] = field(default_factory=dict)  # upper bound → samples
+    packed_rows: int | None = None  # rows of max_length that packing makes; None for pairs
+
+    def packed_share(self, max_length: int) -> float | None:
+        """Return how full packed rows are, 0 to 1."""
+        return self.num_tokens / (self.packed_rows * max_length) if self.packed_rows else None
+
+
+@dataclass(kw_only=True)
+class TemplateReport:
+    """Whether what is trained on is what a server will ask with."""
+
+    origin: str  # which chat template rendered the conversations
+    prints_date: bool = False  # the date of the preparation stays in the data
+    compared: int = 0  # conversations rendered by the model's own template too, if it is another
+    served_differently: int = 0  # of these
 
 
 @dataclass(kw_only=True)
@@ -48,9 +87,10 @@ class DataReport:
     sources: list[SourceReport]
     train: SplitReport
     eval: SplitReport | None
-    template: str  # which chat template rendered the conversations
+    template: TemplateReport
+    max_length: int
     stop_tokens: dict[str, int] = field(default_factory=dict)  # token that ends samples → samples
-    oddities: dict[str, int] = field(default_factory=dict)  # decisions on the way, counted
+    same_file: list[str] = field(default_factory=list)  # pairs of sources of one content
     seconds: float = 0.0
     rows_per_second: float = 0.0
     from_cache: bool = False
@@ -61,25 +101,26 @@ class DataReport:
 
     def warnings(self) -> list[str]:
         """Return what a person should look at before training, one sentence each."""
-        said = [_ODDITIES[name].format(count) for name, count in self.oddities.items() if count]
+        said = [*self.same_file, *_template_warnings(self.template)]
         said += [sentence for source in self.sources for sentence in _source_warnings(source)]
-        if self.train.duplicates:
-            said.append(f"{self.train.duplicates:,} training samples repeat an earlier one")
-        if self.eval and self.eval.in_other_split:
-            said.append(
-                f"{self.eval.in_other_split:,} of {self.eval.num_samples:,} held-out samples are "
-                "in the training data too: the held-out loss will look better than it is"
-            )
+        said += _repeat_warnings(self.train, self.eval)
         return said
 
 
 def report_from_dict(raw: dict[str, Any]) -> DataReport:
     """Return a report written by `to_dict`."""
     facts = {key: raw[key] for key in raw if key not in ("schema_version", "warnings")}
-    facts["sources"] = [SourceReport(**source) for source in raw["sources"]]
+    facts["sources"] = [_source_from(source) for source in raw["sources"]]
     facts["train"] = _split_from(raw["train"])
     facts["eval"] = _split_from(raw["eval"]) if raw["eval"] else None
+    facts["template"] = TemplateReport(**raw["template"])
     return DataReport(**facts)
+
+
+def _source_from(raw: dict[str, Any]) -> SourceReport:
+    noted = ("scripts", "notes", "identifiers")
+    notes = {key: {kind: Note(**note) for kind, note in raw[key].items()} for key in noted}
+    return SourceReport(**{**raw, **notes})
 
 
 def _split_from(raw: dict[str, Any]) -> SplitReport:
@@ -87,40 +128,71 @@ def _split_from(raw: dict[str, Any]) -> SplitReport:
     return SplitReport(**{**raw, "length_histogram": lengths})
 
 
-# What the encoder counts, as a sentence; {} is the count.
-_ODDITIES = {
-    "straddling_tokens": "{:,} tokens straddle the border of an answer; they carry loss",
-    "altered_turns": "{:,} turns are not rendered word for word by the chat template "
-    "(many leave out the reasoning of earlier answers, some the system text)",
-    "added_eos": "{:,} samples had no stop token after the answer; EOS was added and carries loss",
-    "unstopped_turns": "{:,} assistant turns inside a conversation end without the stop token of "
-    "the last one; their end is not learnt",
-    "off_prompt": "{:,} samples do not go on where the template's generation prompt ends: "
-    "the model is asked in another form than it is trained on",
-    "control_tokens": "{:,} rows hold the text of a special token; it is encoded as that token",
-    "plain_text": "{:,} rows are trained as plain text, without the model's chat template",
-    "prints_date": "the chat template writes today's date; that of the preparation is kept",
+def _template_warnings(template: TemplateReport) -> Iterator[str]:
+    if template.prints_date:
+        yield "the chat template writes today's date; that of the preparation is kept"
+    if template.served_differently:
+        yield (
+            f"{template.served_differently:,} of {template.compared:,} conversations read "
+            "otherwise in the model's own chat template: serve it with the template of this job"
+        )
+
+
+def _source_warnings(source: SourceReport) -> Iterator[str]:
+    if source.dropped:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in source.dropped.items())
+        yield f"{source.path}: rows dropped: {reasons}"
+    if source.truncated:
+        yield f"{source.path}: {source.truncated:,} samples cut at data.max_length"
+    if source.empty_lines:
+        yield f"{source.path}: {source.empty_lines:,} empty lines skipped"
+    if source.has_bom:
+        yield f"{source.path}: a byte order mark at the start was skipped"
+    if source.crlf_lines:
+        yield f"{source.path}: {source.crlf_lines:,} lines end as in Windows (CRLF)"
+    if source.ignored_keys:
+        keys = ", ".join(source.ignored_keys)
+        yield f"{source.path}: keys of messages that no text is made of: {keys}"
+    for kind, note in source.notes.items():
+        yield _sentence(source.path, note, NOTES[kind].format(_rows(note.count)))
+    for kind, note in source.identifiers.items():
+        what = f"{_rows(note.count)} may hold a person's data: {IDENTIFIERS[kind]}"
+        yield _sentence(source.path, note, what)
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' if count > 1 else ''}"
+
+
+def _sentence(path: str, note: Note, what: str) -> str:
+    return f"{path}:{note.lines[0]}: {what} ({shown_lines(note)})"
+
+
+_INSIDE = {
+    "duplicates": "repeat an earlier one",
+    "same_words": "repeat an earlier one but for case, spaces or punctuation",
+    "near_duplicates": "are nearly an earlier one",
+}
+_BETWEEN = {
+    "in_other_split": "are in the training data too",
+    "same_words_in_other_split": "are in the training data but for case, spaces or punctuation",
+    "near_in_other_split": "are nearly in the training data",
 }
 
 
-def _source_warnings(source: SourceReport) -> list[str]:
-    said = []
-    if source.dropped:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in source.dropped.items())
-        said.append(f"{source.path}: rows dropped: {reasons}")
-    if source.truncated:
-        said.append(f"{source.path}: {source.truncated:,} samples cut at data.max_length")
-    if source.empty_lines:
-        said.append(f"{source.path}: {source.empty_lines:,} empty lines skipped")
-    if source.has_bom:
-        said.append(f"{source.path}: a byte order mark at the start was skipped")
-    if source.ignored_keys:
-        keys = ", ".join(source.ignored_keys)
-        said.append(f"{source.path}: keys of messages that no text is made of: {keys}")
-    return said
+def _repeat_warnings(train: SplitReport, held: SplitReport | None) -> Iterator[str]:
+    for name, split in (("training", train), ("held-out", held)):
+        for field_name, what in _INSIDE.items():
+            if split and (count := getattr(split, field_name)):
+                yield f"{count:,} {name} samples {what}{_places(split, field_name)}"
+    for field_name, what in _BETWEEN.items():
+        if held and (count := getattr(held, field_name)):
+            yield (
+                f"{count:,} of {held.num_samples:,} held-out samples {what}: the held-out loss "
+                f"will look better than it is{_places(held, field_name)}"
+            )
 
 
-def histogram(lengths: list[int]) -> dict[int, int]:
-    """Return how many lengths are at most 32, 64, 128 … tokens, by upper bound."""
-    bounds = Counter(max(32, 1 << (length - 1).bit_length()) for length in lengths if length)
-    return dict(sorted(bounds.items()))
+def _places(split: SplitReport, name: str) -> str:
+    places = split.places.get(name, [])
+    return f" ({', '.join(places)}{', …' * (getattr(split, name) > len(places))})"

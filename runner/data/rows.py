@@ -43,6 +43,7 @@ class Row(NamedTuple):
 
     number: int
     value: dict[str, Any] | RowFault
+    size: int = 0  # bytes in the file, where they are known
 
 
 @dataclass
@@ -225,7 +226,7 @@ def _read_jsonl(path: Path, label: str, counts: ReadCounts) -> Iterator[Row]:
                 value = _decode_line(strict, line, offset)
                 if number == 1 and isinstance(value, RowFault):
                     _refuse_other_json(line, label)
-                yield Row(number, value)
+                yield Row(number, value, len(raw))
             offset += len(raw)
 
 

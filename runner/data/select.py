@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from runner.data.encode import Encoded
+
+Digests = npt.NDArray[np.uint8]  # (num_samples, 16)
+Indices = npt.NDArray[np.intp]
 
 
 def digest(sample: Encoded) -> bytes:
@@ -23,41 +28,52 @@ def digest(sample: Encoded) -> bytes:
     return state.digest()
 
 
-def weighted(digests: Sequence[bytes], weight: float, seed: int) -> list[int]:
+def weighted(digests: Digests, weight: float, seed: int) -> Indices:
     """Return the indices that a weight takes: 2.5 is all, all again, and half of them.
 
     At least one sample is taken, and the fraction is exact to a sample.
+
+    Args:
+        digests: of the samples; shape (num_samples, 16).
     """
     whole, fraction = int(weight), weight - int(weight)
     count = math.floor(fraction * len(digests) + 0.5)
-    if not whole and digests:
+    if not whole and len(digests):
         count = max(1, count)
-    part = sorted(_ranked(digests, seed, b"weight")[:count])
-    return [*range(len(digests))] * whole + part
+    part = np.sort(_ranked(digests, seed, b"weight")[:count]) if count else np.zeros(0, np.intp)
+    return np.concatenate([np.tile(np.arange(len(digests)), whole), part])
 
 
-def held_out(digests: Sequence[bytes], size: float, seed: int) -> set[int]:
-    """Return the indices to hold out: a share of the samples, or a number of them.
+def held_out(digests: Digests, size: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Return which samples to hold out: a share of them, or a number.
 
     Equal samples go together, so a few more than asked may be held out.
     """
     wanted = size if size >= 1 else max(1, math.floor(size * len(digests) + 0.5))
-    chosen: set[bytes] = set()
+    _, group, sizes = np.unique(identities(digests), return_inverse=True, return_counts=True)
+    is_out = np.zeros(len(sizes), dtype=np.bool_)
     count = 0
-    by_digest: dict[bytes, int] = {}
-    for one in digests:
-        by_digest[one] = by_digest.get(one, 0) + 1
     for index in _ranked(digests, seed, b"val_size"):
         if count >= wanted:
             break
-        if digests[index] not in chosen:
-            chosen.add(digests[index])
-            count += by_digest[digests[index]]
-    return {index for index, one in enumerate(digests) if one in chosen}
+        if not is_out[group[index]]:
+            is_out[group[index]] = True
+            count += int(sizes[group[index]])
+    held: npt.NDArray[np.bool_] = is_out[group]
+    return held
 
 
-def _ranked(digests: Sequence[bytes], seed: int, purpose: bytes) -> list[int]:
+def identities(digests: Digests) -> npt.NDArray[np.uint64]:
+    """Return half of each digest as a number: ten million differ with a chance of 1 - 3e-6."""
+    halves: npt.NDArray[np.uint64] = np.ascontiguousarray(digests).view(np.uint64)[:, 0]
+    return halves
+
+
+def _ranked(digests: Digests, seed: int, purpose: bytes) -> Indices:
     """Return all indices in an order that the seed and the samples decide."""
-    salt = seed.to_bytes(8, "little") + purpose
-    keys = [hashlib.blake2b(one, key=salt, digest_size=8).digest() for one in digests]
-    return sorted(range(len(digests)), key=lambda index: (keys[index], index))
+    salt, raw = seed.to_bytes(8, "little") + purpose, digests.tobytes()
+    keys = b"".join(
+        hashlib.blake2b(raw[at : at + 16], key=salt, digest_size=8).digest()
+        for at in range(0, len(raw), 16)
+    )
+    return np.argsort(np.frombuffer(keys, dtype=">u8"), kind="stable")

@@ -50,14 +50,17 @@ class ChatTemplate:
             DataError: the template is not valid Jinja.
         """
         template = self._compiled
+        variables = {
+            **self._variables,
+            "messages": list(messages),  # the sandbox keeps a template from changing them
+            "add_generation_prompt": add_generation_prompt,
+        }
         try:
-            return template.render(
-                messages=[dict(message) for message in messages],
-                tools=None,
-                documents=None,
-                add_generation_prompt=add_generation_prompt,
-                **self.variables,
+            # half the time of `template.render`, which merges the globals anew for every row
+            context = template.environment.context_class(
+                template.environment, variables, template.name, template.blocks
             )
+            return "".join(template.root_render_func(context))
         except Exception as error:  # a template is foreign code: whatever it raises is its refusal
             raise RowFault("data-template", _refusal(error, messages)) from None
 
@@ -77,6 +80,11 @@ class ChatTemplate:
             else:
                 text += piece
         return text, spans
+
+    @cached_property
+    def _variables(self) -> dict[str, Any]:
+        known = {"tools": None, "documents": None, **self.variables}
+        return {**self._compiled.globals, **known}
 
     @cached_property
     def _compiled(self) -> jinja2.Template:

@@ -187,7 +187,7 @@ def test_token_across_the_border_of_an_answer_is_supervised_and_counted(
     prepared = workshop.prepare(rows, source={"format": "prompt_completion"})
     [text] = workshop.supervised_text(prepared.train)
     assert text.endswith("ver?</s>") and len(text) > len("ver?</s>")
-    assert prepared.report.oddities["straddling_tokens"] == 1
+    assert prepared.report.sources[0].notes["straddling_tokens"].count == 1
 
 
 def test_template_s_own_words_reach_the_error(workshop_for: Callable[..., Workshop]) -> None:

@@ -331,7 +331,7 @@ def test_report_names_the_stop_token(workshop: Workshop) -> None:
 def test_text_of_special_tokens_in_a_row_is_counted(workshop: Workshop) -> None:
     """A row that writes a control token is encoded as transformers does, and counted."""
     report = workshop.prepare([GOOD, {"messages": CHATS["names a token"]}]).report
-    assert report.oddities["control_tokens"] == 1
+    assert report.sources[0].notes["control_tokens"].count == 1
 
 
 def pairs(workshop: Workshop, rows: list[Any], **settings: Any) -> PreparedData:
