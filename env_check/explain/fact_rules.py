@@ -327,6 +327,9 @@ def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
         if "preprocessing" not in found:
             lines = tuple(found[id][0] for id in sorted(waits))
             yield Evidence("nccl_p2p_broken", strength, "", lines, "p2p-hang")
+    if consumer and "p2p-hang" in found and "ranks" in found and not waits:
+        why = "Consumer cards, no error, and the ranks wait."
+        yield Evidence("nccl_p2p_broken", 0.5, why, tuple(found["p2p-hang"][:1]), "p2p-hang")
     shown = [match for id in ("p2p-path", "p2p-test") for match in found.get(id, ())]
     if shown and "p2p-hang" in found:
         yield Evidence("nccl_p2p_broken", 0.75, "", tuple(shown[:1]), "p2p-hang")
@@ -414,6 +417,23 @@ def rule_bnb_library(report: Report, found: Found) -> Iterator[Evidence]:
         )
 
 
+def rule_bnb_search(report: Report, found: Found) -> Iterator[Evidence]:
+    """bitsandbytes looks for the CUDA runtime, and nothing says that it found it."""
+    if "bnb-searching" in found and "bnb-found" not in found:
+        why = "bitsandbytes did not find libcudart on its paths."
+        lines = tuple(found["bnb-searching"][:1])
+        yield Evidence("bnb_cuda_setup_failed", 0.5, why, lines, "bnb-search")
+
+
+def rule_cuda_gone(report: Report, found: Found) -> Iterator[Evidence]:
+    """GPU, driver and build fit each other, and CUDA is not available all the same."""
+    fits = fit_of(report) == "fits" and not report.is_cpu_build
+    if report.cuda_available is False and report.driver and fits:
+        why = "GPU, driver and torch build go together, and CUDA is not available all the same."
+        lines = _line_of(report, "available", "driver")
+        yield Evidence("cuda_unknown_error_stale_driver_state", 0.4, why, lines, "cuda-gone")
+
+
 def rule_triton_pair(report: Report, found: Found) -> Iterator[Evidence]:
     """triton is not the one the torch line pins, and triton fails."""
     wanted = support.triton_of(report.torch) if report.torch else None
@@ -450,5 +470,7 @@ RULES: tuple[Rule, ...] = (
     rule_docker_run,
     rule_oom,
     rule_bnb_library,
+    rule_bnb_search,
+    rule_cuda_gone,
     rule_triton_pair,
 )

@@ -165,6 +165,10 @@ def _cudart_dll(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return ("cuda_major_mismatch_extension", 0.2) if "tensorflow-goes-on" in found else None
 
 
+def _wheel_library(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    return ("mixed_cuda_libs", 0.2) if "tensorflow-goes-on" in found else None
+
+
 def _cudart(report: Report, found: Found) -> Optional[tuple[str, float]]:
     if "tensorflow-goes-on" in found:
         return "cuda_major_mismatch_extension", 0.2
@@ -285,7 +289,7 @@ _HF_CALLEE = re.compile(
     r"keyword argument '(?:load_in_[48]bit|use_flash_attention_2|attn_implementation|"
     r"quantization_config|torch_dtype|dtype|keep_torch_compile|eval(?:uation)?_strategy|"
     r"processing_class|dispatch_batches|save_function|num_items_in_batch|use_seedable_sampler|"
-    r"use_auth_token)'"
+    r"use_auth_token|cache_position|position_embeddings|logits_to_keep|past_key_values?)'"
 )
 
 
@@ -357,6 +361,7 @@ MEANINGS: dict[str, Meaning] = {
     "libcuda-so-missing": _libcuda_so,
     "cudart-missing": _cudart,
     "cudart-dll": _cudart_dll,
+    "wheel-library-missing": _wheel_library,
     "gated-403": _forbidden,
     "gated-plain": _gated,
     "token-password": _password,

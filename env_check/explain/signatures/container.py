@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from env_check.explain.signatures.row import Signature as S
+from env_check.explain.signatures.row import not_loaded
 
 # fmt: off
 ROWS: tuple[S, ...] = (
@@ -35,9 +36,9 @@ ROWS: tuple[S, ...] = (
     S("smi-segfault", "driver_missing_or_not_loaded", 0.4, "segmentation", r"nvidia-smi\b[^\n]{0,160}\n?[^\n]{0,160}segmentation fault|segmentation fault[^\n]{0,120}nvidia-smi", "shell"),
     S("smi-cuda-err", "driver_missing_or_not_loaded", 0.5, "err", r"driver version: [\d.]+ +cuda version: err!", "nvidia-smi", "nvidia-smi cannot load libcuda."),
     S("wsl-libcuda-link", "", 0.0, "symbolic", r"/usr/lib/wsl/lib/libcuda\.so\.1 is not a symbolic link", "ldconfig"),
-    S("wsl", "", 0.0, "wsl microsoft mnt windows", r"microsoft-standard|\bwsl2?\b(?<!non-wsl)(?!\))|/usr/lib/wsl|/mnt/[cd]/|-microsoft\b|windows subsystem for linux(?<!under[ ]windows[ ]subsystem[ ]for[ ]linux)", "uname, paths"),
+    S("wsl", "", 0.0, "wsl microsoft mnt windows", r"microsoft-standard|\bwsl2?\b(?<!non-wsl)(?<!linux[ ][(]wsl)|/usr/lib/wsl|/mnt/[cd]/|-microsoft\b|windows subsystem for linux(?<!under[ ]windows[ ]subsystem[ ]for[ ]linux)", "uname, paths"),
     S("wsl-driver-package", "", 0.0, "apt aptitude dkms drivers headless kernel libnvidia linux nvidia utils", r"(?:nvidia-(?:driver|utils|dkms|compute-utils)|libnvidia-(?:compute|gl|decode|encode|extra|common))-\d[^\n]{0,60}(?:\binstall$|\[installed)|ii\s+(?:nvidia-(?:driver|utils|dkms|kernel-\w+|compute-utils)|libnvidia-(?:compute|gl|cfg\d|decode|encode|fbc\d|extra|common))-\d[^\n]{0,120}|apt(?:-get|itude)?\b[^\n]{0,80}install[^\n]{0,120}\bnvidia-(?:driver|utils|headless)-\d+|install(?:ed)?\b[^\n]{0,20}\bcuda-drivers\b|/usr/lib/x86_64-linux-gnu/lib(?:cuda|nvidia-ml)\.so\.\d{3}[\d.]*", "dpkg, apt"),
-    S("libcuda-so-missing", "wsl_libcuda_not_found", 0.72, "libcuda", r"libcuda\.so: cannot open shared object file|warning! libcuda\.so not found|libcuda\.so not found|could not find module 'libcuda\.so'|libcuda\.so cannot found", "loader, bitsandbytes up to 0.42, triton",
+    S("libcuda-so-missing", "wsl_libcuda_not_found", 0.72, "libcuda", not_loaded(r"libcuda\.so(?![.\w])"), "loader, bitsandbytes up to 0.42, triton",
       "libcuda.so without a number is looked for: WSL keeps it in /usr/lib/wsl/lib only."),
 )
 # fmt: on

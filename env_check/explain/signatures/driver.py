@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from env_check.explain.signatures.row import Signature as S
+from env_check.explain.signatures.row import not_loaded
 
 # fmt: off
 ROWS: tuple[S, ...] = (
@@ -48,7 +49,7 @@ ROWS: tuple[S, ...] = (
     S("torch-no-driver", "driver_missing_or_not_loaded", 0.7, "found", r"found no nvidia driver on your system", "torch/cuda/__init__.py"),
     S("nvml-not-loaded", "driver_missing_or_not_loaded", 0.95, "loaded", r"nvml error: driver not loaded|driver not loaded|nvidia driver is not loaded|nvml_error_driver_not_loaded", "NVML, error 9"),
     S("nvml-not-found", "driver_missing_or_not_loaded", 0.65, "initialize library nvmlerror", r"nvml shared library not found|nvmlerror_librarynotfound|failed to initialize nvml: could not find", "NVML"),
-    S("libnvml-missing", "driver_missing_or_not_loaded", 0.85, "libnvidia", r"libnvidia-ml\.so(?:\.1)?: cannot open shared object file", "libnvidia-container, loader"),
+    S("libnvml-missing", "driver_missing_or_not_loaded", 0.85, "libnvidia", not_loaded(r"libnvidia-ml\.so(?:\.1)?\b"), "libnvidia-container, loader"),
     S("cli-driver-error", "driver_missing_or_not_loaded", 0.85, "request", r"nvidia-container-cli: (?:initialization error: )?driver error: failed to process request", "libnvidia-container"),
     S("cli-permission", "driver_missing_or_not_loaded", 0.8, "container", r"nvidia-container-cli: [^\n]{0,120}(?:insufficient permissions|permission denied)", "libnvidia-container",
       "The device nodes cannot be opened: check ls -l /dev/nvidia*."),
@@ -69,7 +70,7 @@ ROWS: tuple[S, ...] = (
     S("persistenced", "driver_missing_or_not_loaded", 0.7, "query persistenced", r"failed to query nvidia devices|nvidia-persistenced failed to initialize", "nvidia-persistenced"),
     S("dkms-added", "driver_missing_or_not_loaded", 0.6, "added", r"^nvidia[\w-]*[/,] ?[\d.]+[^\n]{0,80}: added *$", "dkms status", "dkms knows the module and has not built it."),
     S("smi-no-devices", "driver_missing_or_not_loaded", 0.75, "devices", r"^no devices were found", "nvidia-smi"),
-    S("libcuda-missing", "driver_missing_or_not_loaded", 0.7, "libcuda", r"libcuda\.so\.1: cannot open shared object file|could not load dynamic library 'libcuda\.so\.1'|could not (?:find|load) (?:library )?['\"]?libcuda\.so\.1|libcuda\.so\.1: file not found", "loader",
+    S("libcuda-missing", "driver_missing_or_not_loaded", 0.7, "libcuda", not_loaded(r"libcuda\.so\.1\b"), "loader",
       "The driver's own library is missing: no driver on the host, or a container without GPU access."),
     S("no-device", "driver_missing_or_not_loaded", 0.5, "capable cudaerrornodevice device", r"no cuda-capable device is detected|cudaerrornodevice|cuda_error_no_device", "CUDA runtime, error 100"),
     # ---- stale driver state
@@ -110,10 +111,10 @@ ROWS: tuple[S, ...] = (
     S("device-assert-index", "cuda_device_index_invalid", 0.7, "internal", r"device >= 0 && device < num_gpus internal assert failed", "torch ATen CUDAContext"),
     S("no-cuda-gpus", "cuda_device_index_invalid", 0.5, "available", r"no cuda gpus are available", "torch/csrc/cuda"),
     S("bad-device-name", "cuda_device_index_invalid", 0.75, "index invalid", r"invalid cuda '?device(?: index)?\b[^\n]{0,120}|invalid device id\b|invalid cuda device|device index must be in the range|device index must (?:be|not be) (?:non-)?negative|cuda unavailable, invalid device \S+ requested", "several programs"),
-    S("too-many-requested", "cuda_device_index_invalid", 0.88, "count local machine nproc number only proc specified tensor there world requested found enough requires",
+    S("too-many-requested", "cuda_device_index_invalid", 0.88, "count local machine nproc number only proc specified tensor there world requested found enough requires range available",
       r"you requested gpus?: \[[\s\S]{0,80}?but your machine only has|attempting to deserialize object on cuda device \d+ but torch\.cuda\.device_count\(\) is|no slot '\d+' specified on host|"
       r"(?:tensor[ _-]parallel(?: size)?|world size|number of required gpus)[^\n]{0,120}(?:larger than|exceeds|greater than)[^\n]{0,80}(?:available|gpus)|requested \d+ gpus?,? but only \d+|"
-      r"local rank \d+ is out of bounds|there (?:are|is) only \d+ (?:visible )?(?:cuda )?(?:gpu|device)s? (?:available|visible)|proc_per_node[^\n]{0,120}(?:exceeds|greater|more than)|device_count[^\n]{0,30}(?:less|fewer) than|requested (?:number of )?gpus? \(?\d+\)? (?:exceeds|is (?:greater|larger|more))|no gpus found!|requires? at least \d+ (?:visible )?gpus? but|not enough gpus",
+      r"local rank \d+ is out of bounds|there (?:are|is) only \d+ (?:visible )?(?:cuda )?(?:gpu|device)s? (?:available|visible)|proc_per_node[^\n]{0,120}(?:exceeds|greater|more than)|device_count[^\n]{0,30}(?:less|fewer) than|requested (?:number of )?gpus? \(?\d+\)? (?:exceeds|is (?:greater|larger|more))|no gpus found!|requires? at least \d+ (?:visible )?gpus? but|not enough gpus|is out of range\. please use a device index less|only (?:have )?\d+ (?:gpu|device)s?\b[^\n]{0,20}$|available gpus \d+ is less than total desired",
       "Lightning, torch.load, DeepSpeed, vLLM"),
     S("visible-devices-set", "", 0.0, "visible", r"cuda_visible_devices['\"]?\]? ?[=:] ?['\"]?([^\s'\",;)]*)", "shell, Python"),
     # ---- no NVIDIA GPU

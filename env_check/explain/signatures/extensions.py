@@ -20,6 +20,8 @@ ROWS: tuple[S, ...] = (
       "Its CPU library is in use: torch sees no GPU, or the CUDA library did not load."),
     S("bnb-no-gpu", "bnb_cuda_setup_failed", 0.62, "check iterable", r"no gpu detected! check your cuda paths|argument of type '(?:windows|posix)path' is not iterable|unknown cuda exception! please check your cuda install", "bitsandbytes up to 0.42"),
     S("bnb-cudart", "bnb_cuda_setup_failed", 0.6, "exception setup options", r"cuda setup: (?:problem: the main issue seems to be|the cuda version for the compile might depend|solution [12][ab]?\b|something unexpected happened)|cuda exception! error code|cuda_setup: [^\n]{0,160}libcudart\.so[^\n]{0,80}not found! |possible options found for libcudart\.so: set\(\)", "bitsandbytes"),
+    S("bnb-searching", "", 0.0, "environmental", r"libcudart\.so not found in any environmental path", "bitsandbytes up to 0.42"),
+    S("bnb-found", "", 0.0, "bin loading runtime installation success", r"^bin [^\n]*libbitsandbytes_cuda|cuda setup: loading binary [^\n]*libbitsandbytes_cuda\d|cuda runtime path found|installation was successful", "bitsandbytes"),
     S("bnb-ops-error", "bnb_cuda_setup_failed", 0.55, "cublas provided symbol", r"error named symbol not found at line \d+ in file|cublas api failed with status 15|error the provided ptx", "bitsandbytes ops.cu"),
     S("bnb-kernel-image", "", 0.0, "image", r"error no kernel image is available for execution on the device at line \d+ in file", "bitsandbytes ops.cu"),
     # ---- flash-attn, xformers, triton

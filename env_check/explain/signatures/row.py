@@ -27,3 +27,17 @@ class Signature:
 
     def compiled(self) -> Pattern:
         return Pattern(self.id, tuple(self.words.split()), self.pattern)
+
+
+def not_loaded(library: str) -> str:
+    """Return the expression for the ways in which programs say that a shared library is missing."""
+    said_after = (
+        r"['\"]?(?::? cannot open shared object file|;? dlerror|:? (?:file )?not found|"
+        r":? no such file|,? is not found|,? could not be (?:loaded|found|opened)| cannot found|"
+        r" => not found)"
+    )
+    said_before = (
+        r"(?:failed to|cannot|can't|could not|couldn't|unable to) "
+        r"(?:dlopen|load|open|find|locate)[^\n]{0,40}?"
+    )
+    return rf"{library}{said_after}|{said_before}{library}"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from env_check.explain.signatures.row import Signature as S
+from env_check.explain.signatures.row import not_loaded
 
 # fmt: off
 ROWS: tuple[S, ...] = (
@@ -29,22 +30,22 @@ ROWS: tuple[S, ...] = (
     S("nvjitlink", "mixed_cuda_libs", 0.96, "symbol", r"(?:undefined symbol|symbol):? _{0,2}(?:nvjitlink|cublaslt|cusparse|cublas[a-z]|cusolver|cufft)\w*", "loader",
       "A CUDA library of another version is found first."),
     S("nccl-symbol", "mixed_cuda_libs", 0.93, "undefined", r"undefined symbol: (?:nccl[a-z]\w+|cudagetdriverentrypoint\w*|cudnn[a-z]\w+|cuda[a-z]\w+, version libcudart\S*|nvrtc[a-z]\w+|nvtx[a-z]\w+)", "loader"),
-    S("cudnn-sublibrary", "mixed_cuda_libs", 0.96, "defined incompatibility libcudnn mismatch sublibrary symbol", r"cudnn_status_(?:sublibrary_version|sublibrary|version)_mismatch|cudnn_status_sublibrary_loading_failed|cudnn version incompatibility|could not load library libcudnn_\w+\.so|libcudnn\w*\.so[.\d]*[^\n]{0,200}version [^\n]{0,120}not defined|unable to load any of \{libcudnn[^\n]{0,120}|cannot load symbol cudnn\w+", "cuDNN, torch"),
+    S("cudnn-sublibrary", "mixed_cuda_libs", 0.96, "defined incompatibility libcudnn mismatch sublibrary symbol system", r"cudnn_status_(?:sublibrary_version|sublibrary|version)_mismatch|cudnn_status_sublibrary_loading_failed|cudnn version incompatibility|could not load library libcudnn_\w+\.so|libcudnn\w*\.so[.\d]*[^\n]{0,200}version [^\n]{0,120}not defined|unable to load any of \{libcudnn[^\n]{0,120}|cannot load symbol cudnn\w+|lib\w+\.so\.\*\S* not found in the system path", "cuDNN, torch"),
     S("cudnn-runtime", "mixed_cuda_libs", 0.9, "runtime linked", r"compiled against \([\d, ]+\) but found runtime version|loaded runtime cudnn library: [\d.]+ but source was compiled with|compiled against \([\d, ]+\) but linked against", "torch, TensorFlow"),
     S("cudnn-not-initialized", "mixed_cuda_libs", 0.45, "initialized", r"cudnn_status_not_initialized", "cuDNN, torch"),
     S("nvrtc-builtins", "mixed_cuda_libs", 0.85, "builtins", r"failed to open (?:lib)?nvrtc-builtins|libnvrtc-builtins\.so\.[\d.]+: cannot open", "NVRTC"),
     S("dll-of-torch", "mixed_cuda_libs", 0.5, "winerror", r"\[winerror 12[67]\][^\n]{0,200}error loading \"?[^\n]{0,160}torch\\+lib\\+", "Windows loader", "A DLL of torch, or one it needs, is missing or of another installation."),
     S("library-path", "", 0.0, "library", r"\bld_library_path['\"]?\]? ?[=:] ?['\"]?([^\s'\",;)]*)|unset ld_library_path|ld_library_path=? [^\n]{0,80}(?:fix|solve|work)", "shell"),
     S("cublas-value", "", 0.0, "cublas", r"cublas_status_invalid_value when calling", "cuBLAS, torch"),
-    S("wheel-library-missing", "mixed_cuda_libs", 0.7, "libcudnn libcusparselt libcupti libnccl libcufile libnvshmem libnvtoolsext", r"lib(?:cudnn(?:_\w+)?|cusparselt|cupti|nccl|cufile|nvshmem_host|nvtoolsext)\.so\.\d[\d.]*: cannot open shared object file", "loader",
+    S("wheel-library-missing", "mixed_cuda_libs", 0.7, "libcudnn libcusparselt libcupti libnccl libcufile libnvshmem libnvtoolsext", not_loaded(r"lib(?:cudnn(?:_\w+)?|cusparselt|cupti|nccl|cufile|nvshmem_host|nvtoolsext)\.so\.\d[\d.]*"), "loader",
       "A library from torch's own nvidia wheels is missing or shadowed."),
     S("lib-version-symbol", "mixed_cuda_libs", 0.9, "symbol", r"symbol \S+,? version lib(?:cublas|cublaslt|cudnn|cudart|nvjitlink|cusparse)\S* not defined", "loader"),
-    S("cudart-missing", "cuda_major_mismatch_extension", 0.82, "dlerror shared loaded library", r"lib(?:cudart|cublas|cublaslt|cusparse|cufft|curand|cusolver|nvrtc|nvjitlink|npp\w+)\.so\.\d[\d.]*['\"]?(?:: cannot open shared object file|;? dlerror)|lib(?:cudart|cublas|cublaslt|cudnn|cudnn_\w+)\.so\.\d[\d.]* (?:is not found|not found) or cannot be loaded|could not (?:open|load) (?:the )?(?:dynamic |shared )?library '?lib(?:cudart|cublas|cublaslt|cusparse|cusolver|nvrtc)\.so\.\d[\d.]*", "loader",
+    S("cudart-missing", "cuda_major_mismatch_extension", 0.82, "libcudart libcublas libcublaslt libcusparse libcufft libcurand libcusolver libnvrtc libnvjitlink libnpp libnppc libnppial libnppicc libnppig", not_loaded(r"lib(?:cudart|cublas|cublaslt|cusparse|cufft|curand|cusolver|nvrtc|nvjitlink|npp\w+)\.so\.\d[\d.]*"), "loader",
       "An extension asks for a CUDA major that is not installed."),
     S("torch-global-deps", "", 0.0, "global preload", r"_load_global_deps|_preload_cuda_deps", "torch/__init__.py"),
     S("tensorflow-goes-on", "", 0.0, "dlerror skipping", r"ignore above cud\w+ dlerror|skipping registering gpu devices", "TensorFlow"),
     S("cudart-dll", "cuda_major_mismatch_extension", 0.8, "cublas cudart dynamic", r"could not load dynamic library '(?:lib)?cud(?:art|nn)\S*'|could not find module '[^'\n]{0,120}(?:cudart|cublas)64_\d+\.dll|(?:cublas|cudart|cublaslt)64_\d+\.dll (?:is not found|not found)", "TensorFlow, Windows loader"),
-    S("torch-library-missing", "flash_attn_abi_mismatch", 0.6, "libc libtorch", r"lib(?:c10_cuda|torch_cuda|torch_cuda_cu|torch_cuda_cpp|torch_python|c10)\.so: cannot open shared object file", "loader", "The extension asks for a library of torch that this torch does not have."),
+    S("torch-library-missing", "flash_attn_abi_mismatch", 0.6, "libc libtorch", not_loaded(r"lib(?:c10_cuda|torch_cuda|torch_cuda_cu|torch_cuda_cpp|torch_python|c10)\.so"), "loader", "The extension asks for a library of torch that this torch does not have."),
     S("vision-ops", "torchvision_torchaudio_mismatch", 0.96, "custom torchvision image torchaudio", r"operator torchvision::\w+ does not exist|no such operator torchvision::\w+|could not run 'torchvision::\w+' with arguments from the 'cuda' backend|couldn't load custom c\+\+ ops|partially initialized module 'torchvision'|no such operator image::\w+|module 'torch(?:vision|audio)' has no attribute|cannot import name '\w+' from (?:partially initialized module )?'torch(?:vision|audio)[\w.]*'|no module named 'torch(?:vision|audio)\.[\w.]+'|dll load failed while importing _c[^\n]{0,120}torchvision", "torchvision"),
     S("vision-cuda", "torchvision_torchaudio_mismatch", 0.97, "torchaudio torchvision", r"pytorch and (?:torchaudio|torchvision) were compiled with different cuda|pytorch has cuda version[\s\S]{0,40}(?:torchvision|torchaudio) (?:has|was)", "torchvision, torchaudio"),
     S("vision-symbol", "torchvision_torchaudio_mismatch", 0.9, "dll libtorchaudio not pyd symbol torchaudio torchvision", r"(?:torchvision|torchaudio)\S*\.(?:so|pyd|dll)['\"]?[^\n]{0,120}(?:undefined symbol|could not be found|symbol not found)|(?:libtorchaudio|torchvision/_c|torchvision/image)\S*: undefined symbol|failed to load image python extension: [^\n]{0,160}undefined symbol|could not load this library: [^\n]{0,160}torchaudio", "loader"),
