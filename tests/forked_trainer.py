@@ -173,13 +173,13 @@ def serve(requests: socket.socket) -> None:
 def _monitor(request: dict[str, Any], descriptors: list[int]) -> None:
     """Fork the child, write its pid and later its exit code, and end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    status, stdout, stderr, *_ = descriptors
+    status, stdout, stderr, *lock = descriptors
     pid = os.fork()
     if pid == 0:
         os.close(status)
         os._exit(_child(request, stdout, stderr))
     os.write(status, f"{pid}\n".encode())
-    for descriptor in (stdout, stderr):
+    for descriptor in {stdout, stderr, *lock}:
         os.close(descriptor)
     _, waited = os.waitpid(pid, 0)
     os.write(status, f"{os.waitstatus_to_exitcode(waited)}\n".encode())

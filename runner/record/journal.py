@@ -18,6 +18,8 @@ Event = dict[str, Any]
 NOT_FINITE = "not-finite"
 BATCH_SKIPPED = "batch-skipped"
 MICRO_BATCH_HALVED = "micro-batch-halved"
+RESUME_FORCED = "resume-forced"
+SURROUNDINGS_CHANGED = "surroundings-changed"
 
 
 class Journal:

@@ -103,8 +103,11 @@ def _set_environment(plan: Plan) -> None:
 
 def _record_failure(run: RunDir, error: TrainboxError) -> int:
     aside = run.failure.with_suffix(".tmp")
-    aside.write_text(json.dumps(error.to_dict(), indent=1) + "\n", encoding="utf-8")
-    aside.replace(run.failure)
+    try:
+        aside.write_text(json.dumps(error.to_dict(), indent=1) + "\n", encoding="utf-8")
+        aside.replace(run.failure)
+    except OSError:  # the disk is full; the supervisor sees that too
+        aside.unlink(missing_ok=True)
     return EXIT_FAILED
 
 

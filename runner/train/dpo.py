@@ -20,10 +20,29 @@ from runner.train.saver import find_checkpoint
 
 
 class DpoTrainer(Recorded, DPOTrainer):
-    """TRL's trainer, recorded, on tokens that are ours."""
+    """TRL's trainer, recorded, on tokens that are ours; every pair of a step has the same weight.
+
+    TRL takes the mean of the micro-batches' means, so that in the last step of an epoch a lone pair
+    weighs as much as a full micro-batch, and another split of the same step learns something else.
+    """
+
+    _num_pairs = 0  # of the step
+    _num_batches = 0
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset
+
+    def get_batch_samples(self, *args: Any) -> tuple[list[Any], Any]:
+        batches, num_items = super().get_batch_samples(*args)
+        self._num_batches, self._num_pairs = len(batches), sum(map(_num_pairs, batches))
+        return batches, num_items
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
+    ) -> Any:
+        share = _num_pairs(inputs) * self._num_batches / self._num_pairs if model.training else 1.0
+        result = super().compute_loss(model, inputs, return_outputs, **kwargs)
+        return (result[0] * share, *result[1:]) if return_outputs else result * share
 
 
 def train(attempt: Attempt) -> int:
@@ -67,7 +86,7 @@ def train(attempt: Attempt) -> int:
 
 def _measure(trainer: Any, batch: dict[str, Any]) -> BatchLoss:
     """Return the loss summed over the pairs of a batch, and how many rank the chosen one first."""
-    num_pairs = len(batch["input_ids"]) // 2  # chosen answers first, then the rejected ones
+    num_pairs = _num_pairs(batch)
     loss = float(trainer.compute_loss(trainer.model, dict(batch)))
     accuracy = trainer._metrics["eval"]["rewards/accuracies"][-1]
     trainer._metrics["eval"].clear()
@@ -77,6 +96,10 @@ def _measure(trainer: Any, batch: dict[str, Any]) -> BatchLoss:
         supervised_tokens=int(batch["completion_mask"].sum()),
         num_preferred=accuracy * num_pairs,
     )
+
+
+def _num_pairs(batch: dict[str, Any]) -> int:
+    return len(batch["input_ids"]) // 2  # chosen answers first, then the rejected ones
 
 
 def _prompt_of(sample: dict[str, list[int]]) -> list[int]:

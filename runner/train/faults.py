@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from runner.errors import TrainboxError, TrainingError
 from runner.plan import Plan
 
@@ -15,6 +17,21 @@ def explain(error: Exception, plan: Plan) -> TrainboxError:
     # by name: this module must work where torch cannot be imported
     if type(error).__name__ in ("OutOfMemoryError", "MemoryError") or NO_MEMORY in message:
         return _out_of_memory(plan)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TrainingError(
+            id="train-disk-full",
+            what=f"no space is left on the disk of the run: {_first_line(message)}",
+            why="neither journal nor checkpoints can be written; what is sealed is whole",
+            fix="free some space and start the same command: the run goes on",
+        )
+    if "DataLoader worker" in message:
+        return TrainingError(
+            id="train-worker-died",
+            what=_first_line(message),
+            why="a process that prepares batches was killed, most often for want of memory",
+            fix="raise `resources.memory_gib` or `resources.shm_gib` of the container, or lower "
+            "`resources.num_workers`; the same command goes on from the newest checkpoint",
+        )
     if isinstance(error, ImportError):
         return TrainingError(
             id="train-broken-stack",

@@ -15,6 +15,7 @@ import torch
 from runner.errors import CheckpointError
 from runner.plan import Plan
 from runner.record import checkpoint
+from runner.record.journal import RESUME_FORCED, read_events
 from runner.train.attempt import Attempt
 from runner.train.model import ADAPTER_FILES, MODEL_FILES, check_finite, trainable
 
@@ -43,7 +44,7 @@ def find_checkpoint(attempt: Attempt) -> Path | None:
         checkpoint=found.name if found else None,
         skipped=[asdict(one) for one in skipped],
     )
-    if found and checkpoint.read_manifest(found)["identity"] != attempt.plan.identity:
+    if found and not _belongs(found, attempt):
         raise CheckpointError(
             id="checkpoint-of-another-run",
             what=f"{found.name} was made with another model, data or hyper-parameters",
@@ -52,6 +53,14 @@ def find_checkpoint(attempt: Attempt) -> Path | None:
             fix="start the changed job as a new run, or take the change back",
         )
     return found
+
+
+def _belongs(found: Path, attempt: Attempt) -> bool:
+    """Return whether a checkpoint is of this plan, or the user has let the run change its plan."""
+    if checkpoint.read_manifest(found)["identity"] == attempt.plan.identity:
+        return True
+    warnings = [one for one in read_events(attempt.run.journal) if one["event"] == "warning"]
+    return any(one["id"] == RESUME_FORCED for one in warnings)
 
 
 class Saver:
@@ -122,9 +131,9 @@ class Saver:
         checkpoint.prune(attempt.run.checkpoints, attempt.job["checkpoint"]["keep"])
 
     def _check_room(self) -> None:
-        free = shutil.disk_usage(self._attempt.run.checkpoints).free
-        if free < 2 * self._last_bytes:
-            raise OSError(errno.ENOSPC, f"{free} bytes free, two checkpoints do not fit")
+        free, needed = shutil.disk_usage(self._attempt.run.checkpoints).free, 2 * self._last_bytes
+        if free < needed:
+            raise OSError(errno.ENOSPC, f"{free} bytes free, {needed} needed for two checkpoints")
 
     def _seal(self, model: torch.nn.Module, step: int) -> checkpoint.Sealed:
         attempt = self._attempt

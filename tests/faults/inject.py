@@ -20,8 +20,8 @@ def broken(trainer: ForkedTrainer, fault: str) -> Iterator[None]:
         trainer.fault = ""
 
 
-def out_of_memory_above(rows: int) -> str:
-    """The device's allocator gives up on micro-batches of more rows than that."""
+def out_of_memory_above(num_tokens: int) -> str:
+    """The device's allocator gives up on micro-batches of more tokens, padding counted."""
     return f"""
 import functools, torch
 from transformers.models.llama.modeling_llama import LlamaModel
@@ -31,7 +31,7 @@ forward = LlamaModel.forward
 @functools.wraps(forward)
 def limited(self, *args, **kwargs):
     tokens = kwargs.get("input_ids", args[0] if args else None)
-    if torch.is_grad_enabled() and len(tokens) > {rows}:
+    if torch.is_grad_enabled() and tokens.numel() > {num_tokens}:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     return forward(self, *args, **kwargs)
 
