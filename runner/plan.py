@@ -6,33 +6,27 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.decide import Decision as Decision
+from runner.decide import Decisions, decide_training, training_settings
 from runner.errors import PlanError
 from runner.machine import Gpu, Machine
+from runner.memory.architecture import Architecture, read_architecture
+from runner.memory.cards import card_of
+from runner.memory.estimate import estimate
+from runner.memory.fit import PlannedMemory, planned_memory, read_planned_memory
 from runner.record.layout import SCHEMA_VERSION
 from runner.spec import Job, Train
 
 DEFAULT_EPOCHS = 3.0
-# Tokens of one micro-batch (padded) that `auto` aims at. On a card, enough to keep it busy; on a
-# CPU, more gains nothing and costs memory. The memory estimate replaces these two numbers later.
-MICRO_BATCH_TOKENS = {"cuda": 8192, "cpu": 2048}
 # A card as the Container Device Interface names it: nvidia.com/gpu=0, =all, =GPU-<uuid>.
 CDI_NAME = re.compile(r"nvidia\.com/gpu=(?P<device>\S+)")
 # Sections of a job that may differ between two starts of the same run.
 NOT_IDENTITY = ("checkpoint", "tracking", "secrets", "resources", "limits")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What an `auto` became, and why."""
-
-    key: str
-    value: Any
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +88,7 @@ class Plan:
     identity: str  # SHA-256 over what makes two starts the same run
     overrides: tuple[str, ...] = ()  # `--set` arguments, as given
     sample_prompts: tuple[int, ...] = ()  # indices of eval samples whose answers are shown
+    memory: PlannedMemory | None = None  # None where the model's memory is not known
 
     def write(self, path: Path) -> None:
         """Write the plan as JSON, whole or not at all."""
@@ -116,6 +111,7 @@ def read_plan(path: Path) -> Plan:
     raw["eval_data"] = PreparedSplit(**raw["eval_data"]) if raw["eval_data"] else None
     raw["training"] = TrainingPlan(**raw["training"])
     raw["decisions"] = tuple(Decision(**decision) for decision in raw["decisions"])
+    raw["memory"] = read_planned_memory(raw.get("memory"))
     raw["overrides"] = tuple(raw["overrides"])
     raw["sample_prompts"] = tuple(raw["sample_prompts"])
     return Plan(**raw)
@@ -131,44 +127,44 @@ def build_plan(
     machine: Machine,
     overrides: tuple[str, ...] = (),
     packed_rows: int | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Resolve every `auto` of a job; nothing is executed.
 
     Args:
         packed_rows: rows of max_length tokens that packing makes of the training samples; needed
             where the job packs.
+        config: config.json of the model; without it nothing is said about memory.
 
     Raises:
         PlanError: the job asks for something this machine does not have.
     """
     decide = Decisions()
     gpu = choose_gpu(job, machine)
-    device = "cuda" if gpu else "cpu"
     if gpu is None and job.resources.gpus:
         decide("resources.gpus", "auto", 0, "no NVIDIA GPU answers here: training on the CPU")
-    options = _decide_options(job, device, decide)
-    if device == "cpu" and options["compute_dtype"] == "float16":
-        raise _float16_on_cpu()
     num_rows, longest = train_data.num_samples, train_data.longest
     if job.data.packing is True:
         assert packed_rows is not None, "a job that packs needs the number of packed rows"
         num_rows, longest = packed_rows, job.data.max_length
-    micro, accumulation = _decide_batch(job, device, longest, decide)
-    epochs, steps = _length(job.train, num_rows, micro, accumulation)
+    arch = find_architecture(config) if config else None
+    fields = decide_training(job, gpu, longest, arch, decide)
+    if gpu is None and fields["compute_dtype"] == "float16":
+        raise _float16_on_cpu()
+    epochs, steps = _length(
+        job.train, num_rows, fields["micro_batch_size"], fields["gradient_accumulation_steps"]
+    )
     training = TrainingPlan(
-        device=device,
-        micro_batch_size=micro,
-        gradient_accumulation_steps=accumulation,
         num_steps=steps,
         num_epochs=epochs,
         warmup_steps=math.ceil(steps * job.train.warmup_ratio),
         num_threads=machine.num_cpus,
-        **options,
+        **fields,
     )
     resolved = job.canonical()
     resolved["train"] |= {
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": accumulation,
+        "per_device_train_batch_size": training.micro_batch_size,
+        "gradient_accumulation_steps": training.gradient_accumulation_steps,
         "num_train_epochs": epochs,
         "max_steps": steps,
         "optim": training.optim,
@@ -185,7 +181,32 @@ def build_plan(
         identity=_identity(resolved, model, train_data, eval_data, training),
         overrides=overrides,
         sample_prompts=_sample_prompts(job, eval_data),
+        memory=predict_memory(job, fields, longest, arch, gpu) if arch else None,
     )
+
+
+def predict_memory(
+    job: Job, fields: dict[str, Any], longest: int, arch: Architecture, gpu: Gpu | None
+) -> PlannedMemory:
+    """Predict the peak of device memory of a resolved job.
+
+    Args:
+        fields: of a TrainingPlan.
+        longest: tokens of the longest row.
+    """
+    card = card_of(gpu) if gpu else None
+    found = estimate(
+        arch, training_settings(job, fields, longest), card.capability if card else None
+    )
+    return planned_memory(found, card, longest)
+
+
+def find_architecture(config: Mapping[str, Any]) -> Architecture | None:
+    """Return the architecture of a config.json, None where its memory is not known."""
+    try:
+        return read_architecture(config)
+    except PlanError:
+        return None
 
 
 def choose_gpu(job: Job, machine: Machine) -> Gpu | None:
@@ -228,89 +249,6 @@ def _float16_on_cpu() -> PlanError:
         why="PyTorch has no gradient scaler for float16 on a CPU: small gradients become zero",
         fix="write `model.dtype: float32` (or bfloat16), or train on a GPU",
     )
-
-
-class Decisions:
-    """Resolves the values that were left to us, and remembers what became of each and why."""
-
-    def __init__(self) -> None:
-        self.made: list[Decision] = []
-
-    def __call__(self, key: str, wanted: Any, resolved: Any, reason: str) -> Any:
-        """Return what the job wants, or where that is `auto` what we chose."""
-        if wanted != "auto":
-            return wanted
-        self.made.append(Decision(key=key, value=resolved, reason=reason))
-        return resolved
-
-
-def _decide_options(job: Job, device: str, decide: Decisions) -> dict[str, Any]:
-    """Resolve what does not depend on the data."""
-    on_gpu = device == "cuda"
-    return {
-        "optim": decide("train.optim", job.train.optim, "adamw_torch_fused", "no copies"),
-        "gradient_checkpointing": decide(
-            "train.gradient_checkpointing",
-            job.train.gradient_checkpointing,
-            "full" if on_gpu else "off",
-            "saves device memory" if on_gpu else "memory is not short on a CPU",
-        ),
-        "checkpoint_every_n": 2,
-        "attn_implementation": decide(
-            "model.attn_implementation",
-            job.model.attn_implementation,
-            "sdpa",
-            "in PyTorch itself, on every card and the CPU",
-        ),
-        "compute_dtype": decide(
-            "quantization.compute_dtype",
-            job.quantization.compute_dtype,
-            job.model.dtype,
-            "same as model.dtype",
-        ),
-        "packing": decide("data.packing", job.data.packing, False, "short samples are padded"),
-        "num_workers": decide(
-            "resources.num_workers",
-            job.resources.num_workers if on_gpu else "auto",
-            0,
-            "the data is in memory and the processors are busy training",
-        ),
-    }
-
-
-def _decide_batch(job: Job, device: str, longest: int, decide: Decisions) -> tuple[int, int]:
-    """Resolve micro-batch and accumulation, whose product is the effective batch size."""
-    longest *= 2 if job.stage == "dpo" else 1  # DPO runs pairs
-    micro, accumulation = _batch_split(job.train, device, longest)
-    decide(
-        "train.per_device_train_batch_size",
-        job.train.per_device_train_batch_size,
-        micro,
-        f"largest divisor of effective_batch_size with at most {MICRO_BATCH_TOKENS[device]} tokens"
-        f" (longest sample {longest})",
-    )
-    decide(
-        "train.gradient_accumulation_steps",
-        job.train.gradient_accumulation_steps,
-        accumulation,
-        "keeps the effective batch size",
-    )
-    return micro, accumulation
-
-
-def _batch_split(train: Train, device: str, longest: int) -> tuple[int, int]:
-    """Return micro-batch and accumulation whose product is the effective batch size."""
-    effective = train.effective_batch_size
-    micro, accumulation = train.per_device_train_batch_size, train.gradient_accumulation_steps
-    if micro != "auto" and accumulation != "auto":
-        return micro, accumulation
-    if micro != "auto":
-        return micro, max(1, effective // micro)
-    if accumulation != "auto":
-        return max(1, effective // accumulation), accumulation
-    affordable = max(1, MICRO_BATCH_TOKENS[device] // max(longest, 1))
-    largest = max(n for n in range(1, effective + 1) if effective % n == 0 and n <= affordable)
-    return largest, effective // largest
 
 
 def _length(train: Train, num_rows: int, micro: int, accumulation: int) -> tuple[float, int]:

@@ -4,58 +4,117 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+from runner.base_model.folder import read_config
 from runner.commands.arguments import add_job_arguments
+from runner.commands.plan_memory import memory_facts, planned_machine, render_memory
 from runner.commands.say import say
-from runner.errors import EXIT_DONE
-from runner.plan import Plan, PreparedSplit
+from runner.decide import Decision, Decisions, decide_training
+from runner.errors import EXIT_DONE, EXIT_FAILED
+from runner.load import LoadedJob, load_job
+from runner.machine import read_machine
+from runner.memory.fit import NO, PlannedMemory
+from runner.plan import Plan, PreparedSplit, choose_gpu, find_architecture, predict_memory
 from runner.record.layout import SCHEMA_VERSION
 
 EXAMPLES = """\
 examples:
   trainbox plan jobs/demo.yaml
   trainbox plan jobs/demo.yaml --set train.max_steps=100
-  trainbox plan jobs/demo.yaml --no-data     the job file alone: no model, no data, 0.3 s
+  trainbox plan jobs/medical-qa.yaml --gpu "RTX 4090"     what would happen on that card
+  trainbox plan jobs/demo.yaml --no-data     job and model alone, 0.3 s
+
+Exit code 1 where it does not fit the card.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser)
-    parser.add_argument("--no-data", action="store_true", help="check the job file alone")
+    parser.add_argument("--no-data", action="store_true", help="job and model alone, no data")
+    parser.add_argument("--gpu", metavar="NAME", help="plan for this card: --gpu 'RTX 4090'")
+    parser.add_argument("--memory-gib", type=float, metavar="N", help="plan for N GiB of memory")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.gpu is not None or args.memory_gib is not None:  # the card named here is the one
+        args.overrides += ["resources.gpus=1", "resources.gpu=null"]
+    loaded = load_job(Path(args.job), args.overrides)
     if args.no_data:
-        return check_job_alone(args)
+        return plan_without_data(args, loaded, "not read, as asked: the longest is max_length")
+    if is_config_alone(loaded.job.model.name_or_path):
+        return plan_without_data(args, loaded, "not read: the model's folder has no tokenizer.json")
     from runner.resolve import plan_of, planned_model, resolve  # tokenizers and numpy: 0.2 s
 
     resolved = resolve(Path(args.job), args.overrides, offline=args.offline, say=say)
+    machine = planned_machine(resolved.machine, args.gpu, args.memory_gib)
+    resolved = replace(resolved, machine=machine)
     # Without weights in the cache the plan has no hash of them yet: `train` computes it.
     plan = plan_of(resolved, planned_model(resolved.model), run_id="(plan)")
+    arch = find_architecture(resolved.model.config)
+    memory = loaded.job, asdict(plan.training), plan.memory, arch
     if args.json:
         facts = asdict(plan) | {
             "has_weights": resolved.model.has_weights,
             "data": resolved.data.report.to_dict(),
+            **memory_facts(*memory),
         }
         print(json.dumps(facts, indent=1))
     else:
         print(render_plan(plan, has_weights=resolved.model.has_weights))
-    return EXIT_DONE
+        print(f"\n{render_memory(*memory)}")
+    return exit_code(plan.memory)
 
 
-def check_job_alone(args: argparse.Namespace) -> int:
-    """Validate the job file; neither model nor data are opened."""
-    from runner.load import load_job
+def plan_without_data(args: argparse.Namespace, loaded: LoadedJob, data: str) -> int:
+    """Plan from the job file and, where it is on this machine, the model's configuration.
 
-    loaded = load_job(Path(args.job), args.overrides)
+    Args:
+        data: why the data was not read.
+    """
+    job, decide = loaded.job, Decisions()
+    gpu = choose_gpu(job, planned_machine(read_machine(), args.gpu, args.memory_gib))
+    config = config_at_hand(job.model.name_or_path)
+    arch = find_architecture(config) if config else None
+    fields = decide_training(job, gpu, job.data.max_length, arch, decide)
+    planned = predict_memory(job, fields, job.data.max_length, arch, gpu) if arch else None
+    memory = job, fields, planned, arch
     if args.json:
-        facts = {"schema_version": SCHEMA_VERSION, "job": loaded.job.canonical()}
+        facts = {
+            "schema_version": SCHEMA_VERSION,
+            "job": job.canonical(),
+            "training": fields,
+            "decisions": [asdict(decision) for decision in decide.made],
+            **memory_facts(*memory),
+        }
         print(json.dumps(facts, indent=1))
     else:
-        print(f"{args.job}: a valid job ({loaded.job.stage}, {loaded.job.method}); data not read")
-    return EXIT_DONE
+        print(f"{args.job}: a valid job ({job.stage}, {job.method})\n{'data':14} {data}")
+        print(render_decisions(decide.made))
+        if config:
+            print(f"\n{render_memory(*memory)}")
+    return exit_code(planned)
+
+
+def config_at_hand(name: str) -> dict[str, Any] | None:
+    """Return config.json of a model that is a folder; anything else would take a download."""
+    file = Path(name).expanduser() / "config.json"
+    return read_config(file.parent) if file.is_file() else None
+
+
+def is_config_alone(name: str) -> bool:
+    """Say whether a model is a folder with a configuration and nothing to tokenise with."""
+    folder = Path(name).expanduser()
+    has_others = any(folder.glob("*token*")) or any(folder.glob("*.safetensors"))
+    return (folder / "config.json").is_file() and not has_others
+
+
+def exit_code(memory: PlannedMemory | None) -> int:
+    """Return 1 where the run does not fit, else 0."""
+    return EXIT_FAILED if memory is not None and memory.verdict == NO else EXIT_DONE
 
 
 def render_plan(plan: Plan, *, has_weights: bool) -> str:
@@ -74,11 +133,18 @@ def render_plan(plan: Plan, *, has_weights: bool) -> str:
             f"{training.micro_batch_size} x {training.gradient_accumulation_steps} samples",
         ),
     ]
-    text = [f"{name:14} {value}" for name, value in lines]
-    if plan.decisions:
-        text += ["", "resolved:"]
-        text += [f"  {d.key} = {d.value}    ({d.reason})" for d in plan.decisions]
-    return "\n".join(text)
+    return "\n".join(f"{name:14} {value}" for name, value in lines) + render_decisions(
+        plan.decisions
+    )
+
+
+def render_decisions(decisions: Sequence[Decision]) -> str:
+    """Return what became of each `auto`, and why; empty where there was none."""
+    if not decisions:
+        return ""
+    return "\n\nresolved:\n" + "\n".join(
+        f"  {d.key} = {d.value}    ({d.reason})" for d in decisions
+    )
 
 
 def split_line(split: PreparedSplit) -> str:

@@ -32,6 +32,7 @@ def measure_activations(arch: Architecture, settings: Settings) -> Activations:
     num_run = min(arch.num_layers, max(2, settings.every_n))
     tape = Tape()
     layer, head = Layer(tape, arch, settings), Head(tape, arch, settings)
+    mask = _mask(tape, settings)
     x = tape.leaf(float(settings.tokens) * arch.hidden, settings.stream_itemsize)
     embedded = before_last = tape.live
     kept: dict[bool, float] = {}
@@ -59,6 +60,7 @@ def measure_activations(arch: Architecture, settings: Settings) -> Activations:
 
     tape.peak = tape.live
     tape.backward(below, grad)
+    del mask
     return Activations(
         kept_bytes=elsewhere + at_head,
         forward_bytes=elsewhere + forward_peak,
@@ -77,6 +79,13 @@ def _inference_bytes(arch: Architecture, settings: Settings) -> float:
         x = layer(x)
         head(layer.norm(x))
     return tape.peak
+
+
+def _mask(tape: Tape, settings: Settings) -> Tensor | None:
+    """The boolean mask that all layers share, where attention needs one."""
+    if settings.attention != "masked":
+        return None
+    return tape.new(float(settings.rows) * settings.length**2, 1)
 
 
 def _run(tape: Tape, layer: Layer, x: Tensor, is_checkpointed: bool) -> Tensor:

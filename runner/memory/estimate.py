@@ -68,7 +68,7 @@ def estimate(
         capability: compute capability of the card; None for an unknown one.
     """
     activations = measure_activations(arch, settings)
-    moments = tuple(_moments(arch, settings, activations, workspace_bytes(capability)))
+    moments = tuple(_moments(arch, settings, activations, workspace_bytes(settings, capability)))
     peak = max(moments, key=lambda moment: moment.total_bytes)
     moving = sum(value for name, value in peak.components.items() if name not in STAYS)
     return Estimate(moments=moments, outside=outside_bytes(moving, settings, capability))
@@ -150,7 +150,7 @@ def _last_gradient_bytes(arch: Architecture, settings: Settings) -> float:
     if settings.trains_adapter or settings.steps_in_backward:
         return 0.0
     embedding = 0 if arch.is_tied else arch.vocab * arch.hidden
-    layers = weights.num_parameters(arch) - weights.num_embedding_parameters(arch)
+    layers = weights.num_updated(arch, settings) - weights.num_embedding_parameters(arch)
     return float((embedding + layers / arch.num_layers) * settings.weight_itemsize)
 
 

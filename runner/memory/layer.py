@@ -60,7 +60,8 @@ class Layer:
         source = x.itemsize
         wide = ops.cast(tape, x, FLOAT32)
         tape.scratch(wide.numel * FLOAT32)  # wide ** 2
-        scaled = ops.elementwise(tape, wide, keep=(wide,), backward_copies=2)
+        # Backwards: the gradient through the mean beside the direct one, x ** 1 and 2 * x.
+        scaled = ops.elementwise(tape, wide, keep=(wide,), backward_copies=3)
         del wide
         if self.arch.model_type.startswith("gemma"):  # (1 + weight) in float32, then the cast
             scaled = ops.elementwise(tape, scaled, keep=self._norm_input(scaled))
@@ -92,10 +93,7 @@ class Layer:
         widths = self.arch.q, self.arch.kv, self.arch.kv
         for width in widths:
             part = Tensor(packed.storage, self.tokens * width, packed.itemsize)
-            if packed.node is not None:
-                numel, size = packed.numel, packed.itemsize
-                part.node = self.tape._node((packed.node,), lambda _: (self.tape.new(numel, size),))
-            parts.append(part)
+            parts.append(self.tape.recorded(part, (packed,), self._made_whole(packed)))
         return parts[0], parts[1], parts[2]
 
     def _made_whole(self, packed: Tensor) -> Backward:
@@ -114,6 +112,9 @@ class Layer:
             return self._attend_eagerly(q, k, v)
         if self.settings.attention in ("mem_efficient", "masked"):
             k, v = self._expand(k), self._expand(v)
+        if self.settings.attention == "masked":
+            rows, length = self.settings.rows, self.settings.length
+            return self._flash(q, k, v, self.tape.new(float(rows) * length**2, q.itemsize))
         return self._flash(q, k, v)
 
     def _expand(self, x: Tensor) -> Tensor:
@@ -125,11 +126,12 @@ class Layer:
             self.tokens * self.arch.q, x.itemsize, (x,), lambda _: (self.tape.new(*source),)
         )
 
-    def _flash(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _flash(self, q: Tensor, k: Tensor, v: Tensor, *mask: Tensor) -> Tensor:
+        """Keeps inputs, output, a number a head and token, and the mask it added, if any."""
         tape = self.tape
         out = tape.new(q.numel, q.itemsize)
         statistics = tape.new(self.tokens * self.arch.num_heads, LOG_SUM_EXP)
-        kept = tape.keep(q, k, v, out, statistics)
+        kept = tape.keep(q, k, v, out, statistics, *mask)
         shapes = [(x.numel, x.itemsize) for x in (q, k, v)]
 
         def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
@@ -191,18 +193,27 @@ class Layer:
         return self.linear(ops.mul(tape, activated, self.linear(x, "up_proj")), "down_proj")
 
     def _gate_packed(self, packed: Tensor) -> Tensor:
-        """Gate and up are halves of one tensor; its gradient is put together from both."""
-        tape, half, size = self.tape, packed.numel / 2, packed.itemsize
-        activated = tape.new(half, size)
-        kept = tape.keep(packed, activated)
+        """`up * act(gate)`, the halves of one tensor."""
+        gate, up = self._halves(packed)
+        del packed
+        return ops.mul(self.tape, up, self._activate(gate))
 
-        def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
-            halves = tape.new(half, size), tape.new(half, size)
-            grad = tape.new(2 * half, size)
-            del halves
-            return (grad,)
+    def _halves(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+        """Two views; their gradients wait for each other and are put together in a new tensor."""
+        tape, shape, waiting = self.tape, (packed.numel, packed.itemsize), list[Tensor]()
 
-        return tape.made(half, size, (packed,), backward)
+        def backward(grad: Tensor) -> tuple[Tensor | None, ...]:
+            waiting.append(grad)
+            if len(waiting) < 2:
+                return (None,)
+            whole = tape.new(*shape)
+            waiting.clear()
+            return (whole,)
+
+        half = packed.numel / 2
+        views = (Tensor(packed.storage, half, packed.itemsize) for _ in range(2))
+        first, second = (tape.recorded(view, (packed,), backward) for view in views)
+        return first, second
 
     def _activate(self, x: Tensor) -> Tensor:
         if self.arch.activation != "gelu_new":  # silu, gelu: one kernel

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from runner.memory.settings import Settings
 
 MIB = 2**20
-# cuBLAS: 8 MiB and a little a handle and stream before Hopper, 32 MiB on it (torch,
-# aten/src/ATen/cuda/CublasHandlePool.cpp); the forward and the autograd thread hold one each.
-WORKSPACE = {"before": 2 * 8.125 * MIB, "hopper": 2 * 32 * MIB}
+# cuBLAS: 8 MiB and a little a handle and stream before Hopper, 32 MiB on it and with the
+# deterministic setting :4096:8 (torch, aten/src/ATen/cuda/CublasHandlePool.cpp); the forward and
+# the autograd thread hold one each.
+WORKSPACE = 2 * 8.125 * MIB
+LARGE_WORKSPACE = 2 * 32 * MIB
+HOPPER = (9, 0)
 # Bytes that nvidia-smi shows above max_memory_reserved: measured on a T4 with torch 2.10 and 2.14
 # (140.9 MiB); no public number for other cards, which load more kernels: half a GiB.
 CONTEXT_T4 = 141 * MIB
@@ -29,9 +32,10 @@ class Outside:
     slack_bytes: float
 
 
-def workspace_bytes(capability: tuple[int, int] | None) -> float:
+def workspace_bytes(settings: Settings, capability: tuple[int, int] | None) -> float:
     """Return what cuBLAS allocates through torch; it counts as allocated."""
-    return WORKSPACE["hopper" if capability and capability >= (9, 0) else "before"]
+    is_large = settings.is_deterministic or (capability is not None and capability >= HOPPER)
+    return LARGE_WORKSPACE if is_large else WORKSPACE
 
 
 def outside_bytes(moving: float, settings: Settings, capability: tuple[int, int] | None) -> Outside:

@@ -56,6 +56,7 @@ class Settings:
     kernels: str = "stock"  # stock | fused
     accumulates: bool = False  # gradients stay between the micro-batches of a step
     precomputes_reference: bool = False
+    is_deterministic: bool = False  # CUBLAS_WORKSPACE_CONFIG=:4096:8
 
     @property
     def tokens(self) -> int:

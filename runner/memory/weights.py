@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from runner.memory.architecture import Architecture
 from runner.memory.parameters import (
     Linear,
@@ -86,6 +88,13 @@ def num_trained(arch: Architecture, settings: Settings) -> int:
     return num_parameters(arch)
 
 
+def num_updated(arch: Architecture, settings: Settings) -> int:
+    """Return how many of them text reaches: an image tower gets no gradient, and no states."""
+    if arch.vision is None:
+        return num_trained(arch, settings)
+    return num_trained(replace(arch, vision=None, vision_extra=0), settings)
+
+
 def _dora(arch: Architecture, settings: Settings) -> int:
     """DoRA's magnitudes: one number an output."""
     if settings.adapter is None or not settings.adapter.use_dora:
@@ -101,12 +110,12 @@ def trained_itemsize(settings: Settings) -> int:
 
 def gradient_bytes(arch: Architecture, settings: Settings) -> float:
     """Return the bytes of all gradients."""
-    return float(num_trained(arch, settings) * trained_itemsize(settings))
+    return float(num_updated(arch, settings) * trained_itemsize(settings))
 
 
 def optimizer_bytes(arch: Architecture, settings: Settings) -> float:
     """Return the bytes of the optimiser's states, master weights included."""
-    num, kind = num_trained(arch, settings), settings.optimizer
+    num, kind = num_updated(arch, settings), settings.optimizer
     itemsize = settings.state_itemsize or trained_itemsize(settings)
     master = num * FLOAT32 if settings.has_master_weights else 0
     if "8bit" in kind:
@@ -129,5 +138,5 @@ def step_bytes(arch: Architecture, settings: Settings) -> float:
     one and bitsandbytes make none.
     """
     if settings.optimizer in ("adamw_torch", "sgd"):
-        return float(num_trained(arch, settings) * trained_itemsize(settings))
+        return float(num_updated(arch, settings) * trained_itemsize(settings))
     return 0.0
