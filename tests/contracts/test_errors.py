@@ -129,7 +129,7 @@ def test_exit_codes_of_the_table_are_those_of_the_program() -> None:
 
 def test_reasons_of_the_end_are_documented() -> None:
     """Every fixed sentence with which the supervisor closes a run stands in the document."""
-    tree = ast.parse((ROOT / "runner/supervise.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "runner/outcome.py").read_text(encoding="utf-8"))
     judge = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "judge")
     given = [node for node in ast.walk(judge) if isinstance(node, ast.keyword)]
     reasons = {

@@ -15,16 +15,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from runner.backends.docker import ContainerProcess, DockerBackend
-from runner.cli import main
+from runner.backends.docker import DockerBackend
 from runner.container.engine import connect
+from runner.container.gpu import gpu_request, prove_gpu
 from runner.errors import BackendError
 from runner.machine import read_machine
 from runner.plan import Plan, read_plan
@@ -33,14 +31,24 @@ from runner.record.journal import read_events
 from runner.record.layout import RunDir
 from runner.record.state import list_runs, read_state
 from tests.forked_trainer import ForkedTrainer
+from tests.integration.containers import (
+    ROOT,
+    SENTENCE,
+    TOKEN,
+    Launch,
+    container_of,
+    execute,
+    first_step,
+    in_container,
+    names_of_containers,
+    wait,
+    wait_until,
+    write_job,
+)
 from tests.tiny import tiny_run
 
 pytestmark = pytest.mark.docker
-ROOT = Path(__file__).parents[2]
 STRANGER = 4711  # a uid without a passwd entry
-TOKEN = "hf_" + "PlantedTokenPlantedTokenPlanted02"
-SENTENCE = "the quick heron planted this sentence in row seven"
-START_SECONDS = 180.0
 REACH = """
 import socket, sys
 for host, port in zip(sys.argv[1::2], sys.argv[2::2]):
@@ -50,62 +58,6 @@ for host, port in zip(sys.argv[1::2], sys.argv[2::2]):
     except OSError as error:
         print("not reached", host, error)
 """
-
-
-@pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> DockerBackend:
-    """The backend with its image, built while a token is in the environment."""
-    run = tiny_run(tmp_path_factory.mktemp("plan") / "r", tmp_path_factory.mktemp("empty"))
-    backend = DockerBackend()
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        backend.prepare(read_plan(run.plan), say=lambda line: print(line, file=sys.__stderr__))
-    return backend
-
-
-@pytest.fixture
-def launch(
-    backend: DockerBackend, tiny_model: Path, tmp_path: Path
-) -> Iterator[Callable[..., tuple[RunDir, ContainerProcess]]]:
-    """Launch a tiny run in a container; what still runs at the end is removed."""
-    started: list[ContainerProcess] = []
-
-    def launch(**sections: Any) -> tuple[RunDir, ContainerProcess]:
-        run = tiny_run(tmp_path / f"docker-{os.getpid()}-{len(started)}", tiny_model, **sections)
-        environment = {"TRAINBOX_ATTEMPT": "1", "TRAINBOX_SUPERVISOR_PID": str(os.getpid())}
-        started.append(backend.launch(run, environment, -1))
-        return run, started[-1]
-
-    yield launch
-    for process in started:
-        process.kill()
-        wait(process)
-        process.kill()
-        assert process.terminal is not None
-        process.terminal.close()
-
-
-def wait(process: ContainerProcess, seconds: float = START_SECONDS) -> int:
-    """Wait for the end of a container and return its exit code."""
-    return wait_until(process.poll, seconds)
-
-
-def wait_until(question: Callable[[], Any], seconds: float = START_SECONDS) -> Any:
-    """Ask until the answer is not None."""
-    deadline = time.monotonic() + seconds
-    while (answer := question()) is None:
-        assert time.monotonic() < deadline, "no answer in time"
-        time.sleep(0.1)
-    return answer
-
-
-def first_step(run: RunDir) -> Callable[[], object]:
-    """Return a question for `wait_until`: has the run done a step?"""
-    return lambda: next((e for e in read_events(run.journal) if e["event"] == "step"), None)
-
-
-def container_of(run: RunDir) -> str:
-    return f"trainbox-{run.run_id}"
 
 
 @pytest.fixture
@@ -148,27 +100,6 @@ def as_stranger(home: Path, *arguments: str, groups: list[int]) -> subprocess.Co
     )
 
 
-def write_job(folder: Path, model: Path, *, max_steps: int) -> None:
-    """Write job.json, its rows and its model into a folder."""
-    shutil.copytree(model, folder / "model")
-    rows = [
-        {"messages": [{"role": "user", "content": f"question {number}"},
-                      {"role": "assistant", "content": f"answer {number} {SENTENCE}"}]}
-        for number in range(8)
-    ]  # fmt: skip
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    job = {
-        "version": 1, "name": "contained", "method": "lora",
-        "model": {"name_or_path": str(folder / "model"), "dtype": "float32"},
-        "data": {"train": [{"path": "rows.jsonl"}], "eval": [{"path": "rows.jsonl"}],
-                 "max_length": 256},
-        "train": {"max_steps": max_steps, "effective_batch_size": 2},
-        "checkpoint": {"save_steps": 1_000_000},
-        "tracking": {"mlflow": {"uri": "none"}},
-    }  # fmt: skip
-    (folder / "job.json").write_text(json.dumps(job))
-
-
 def test_a_user_without_a_name_trains_and_owns_every_file(
     backend: DockerBackend, tiny_model: Path, home: Path
 ) -> None:
@@ -207,7 +138,7 @@ def test_a_user_who_may_not_speak_to_the_engine_is_told_so(
 
 
 def test_the_container_has_no_rights_and_sigterm_leaves_a_checkpoint(
-    launch: Callable[..., tuple[RunDir, ContainerProcess]], monkeypatch: pytest.MonkeyPatch
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No network, no capability, nothing writable but the run, no token; SIGTERM: saved, 75."""
     monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -233,7 +164,7 @@ def test_the_container_has_no_rights_and_sigterm_leaves_a_checkpoint(
 
 
 def test_nothing_answers_from_inside_a_training_container(
-    launch: Callable[..., tuple[RunDir, ContainerProcess]], backend: DockerBackend
+    launch: Launch, backend: DockerBackend
 ) -> None:
     """A service on the host's gateway address is reached from a bridge, not from a run."""
     run, _ = launch(train={"max_steps": 100_000}, checkpoint={"save_steps": 1_000_000})
@@ -258,60 +189,8 @@ def test_nothing_answers_from_inside_a_training_container(
     assert interfaces.split() == ["lo"]
 
 
-def test_a_run_whose_supervisor_died_goes_on_and_is_not_started_twice(
-    launch: Callable[..., tuple[RunDir, ContainerProcess]], backend: DockerBackend
-) -> None:
-    """The container of a run keeps a second one out; killed from outside it counts as killed."""
-    run, process = launch(train={"max_steps": 100_000})
-    with pytest.raises(BackendError) as caught:
-        backend.launch(run, {"TRAINBOX_ATTEMPT": "2"}, -1)
-    assert caught.value.id == "run-in-use"
-    client = connect()
-    client.kill(container_of(run))
-    client.close()
-    assert wait(process) == -signal.SIGKILL
-
-
-def test_a_killed_supervisor_leaves_a_run_that_can_be_stopped_and_resumed(
-    backend: DockerBackend, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After kill -9 of `trainbox train` the run is running; `stop` saves, `resume` goes on."""
-    write_job(tmp_path, tiny_model, max_steps=100_000)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("TRAINBOX_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("TRAINBOX_CACHE", str(tmp_path / "cache"))
-    command = [sys.executable, "-m", "runner", "train", "job.json", "--backend", "docker"]
-    with (tmp_path / "terminal").open("wb") as terminal:
-        supervisor = subprocess.Popen([*command, "--offline"], stdout=terminal, stderr=terminal)
-    run = wait_until(lambda: next(iter(list_runs(tmp_path / "runs")), None))
-    wait_until(first_step(run))
-    supervisor.kill()
-    supervisor.wait()
-    time.sleep(1)
-    assert read_state(run).status == "running"
-    assert main(["stop", run.run_id]) == 0
-    newest, _ = newest_valid(run.checkpoints)
-    assert newest is not None and read_state(run).status == "interrupted"
-    threading.Thread(target=interrupt_after_resume, args=(run,), daemon=True).start()
-    assert main(["resume", run.run_id, "--backend", "docker", "--offline"]) == 130
-    assert [event["checkpoint"] for event in read_events(run.journal) if event["event"] == "resume"]
-    assert container_of(run) not in names_of_containers()
-
-
-def interrupt_after_resume(run: RunDir) -> None:
-    """Press Ctrl-C when the second attempt has done a step."""
-    wait_until(
-        lambda: next(
-            (e for e in read_events(run.journal) if e["event"] == "step" and e["attempt"] == 2),
-            None,
-        )
-    )
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 def test_a_container_trains_the_same_numbers_as_the_host(
-    launch: Callable[..., tuple[RunDir, ContainerProcess]],
+    launch: Launch,
     trainer: ForkedTrainer,
     tiny_model: Path,
     tmp_path: Path,
@@ -333,12 +212,11 @@ def test_a_gpu_that_the_engine_cannot_give_is_an_error_before_the_run(
     """Where the engine has no NVIDIA runtime, the error names what to install."""
     if read_machine().gpus:
         pytest.skip("this machine has a GPU")
-    from runner.backends import docker
-
-    request = docker.gpu_request(_on_cuda(read_plan(tiny_run(tmp_path / "r", tiny_model).plan)))
+    plan = _on_cuda(read_plan(tiny_run(tmp_path / "r", tiny_model).plan))
+    request = gpu_request(plan, read_machine())
     assert request is not None
     with pytest.raises(BackendError, match="docker-no-gpu"):
-        docker._prove_gpu(backend.surroundings()["image"]["tag"], request)
+        prove_gpu(backend.surroundings()["image"]["tag"], request)
 
 
 def test_neither_token_nor_settings_are_in_the_image(backend: DockerBackend) -> None:
@@ -358,22 +236,6 @@ def accept_all(server: socket.socket) -> None:
             server.accept()[0].close()
         except OSError:
             return
-
-
-def in_container(client: Any, run: RunDir, command: list[str]) -> str:
-    return execute(client, container_of(run), command)
-
-
-def execute(client: Any, container: str, command: list[str]) -> str:
-    """Run a command in a running container and return what it prints."""
-    return str(client.exec_start(client.exec_create(container, command)["Id"]).decode())
-
-
-def names_of_containers() -> set[str]:
-    client = connect()
-    found = client.containers(all=True)
-    client.close()
-    return {name.lstrip("/") for container in found for name in container["Names"]}
 
 
 def _on_cuda(plan: Plan) -> Plan:

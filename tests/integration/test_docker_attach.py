@@ -1,0 +1,141 @@
+"""Containers that lost their supervisor (kill -9): told truly, taken over, stopped, resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from runner.backends.docker import DockerBackend
+from runner.cli import main
+from runner.container.engine import connect
+from runner.record.checkpoint import newest_valid
+from runner.record.journal import read_events
+from runner.record.layout import RunDir
+from runner.record.state import list_runs, read_state
+from tests.integration.containers import (
+    ROOT,
+    container_of,
+    first_step,
+    names_of_containers,
+    state_of,
+    wait_until,
+    write_job,
+)
+
+pytestmark = pytest.mark.docker
+
+
+@dataclass
+class Command:
+    """`trainbox train --backend docker` as a process that can be killed."""
+
+    folder: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def train(self) -> RunDir:
+        """Start the command; return its run when the supervisor has a container."""
+        command = [sys.executable, "-m", "runner", "train", "job.json", "--backend", "docker"]
+        with (self.folder / "terminal").open("wb") as terminal:
+            self.started.append(
+                subprocess.Popen([*command, "--offline"], stdout=terminal, stderr=terminal)
+            )
+        run: RunDir = wait_until(lambda: next(iter(list_runs(self.folder / "runs")), None))
+        wait_until(lambda: run.supervisor.exists() or None)
+        return run
+
+    def kill_supervisor(self) -> None:
+        """End it as a power cut of its terminal would: with no word."""
+        self.started[-1].kill()
+        self.started[-1].wait()
+        time.sleep(1)  # the container takes the lock
+
+
+@pytest.fixture
+def command(
+    backend: DockerBackend, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
+    """The command in a folder of its own; containers that are left are removed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TRAINBOX_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("TRAINBOX_CACHE", str(tmp_path / "cache"))
+    command = Command(tmp_path)
+    yield command
+    for process in command.started:
+        process.kill()
+        process.wait()
+    with connect() as client:
+        for run in list_runs(tmp_path / "runs"):
+            if container_of(run) in names_of_containers():
+                client.remove_container(container_of(run), force=True)
+
+
+def steps_of(run: RunDir) -> list[int]:
+    return [event["step"] for event in read_events(run.journal) if event["event"] == "step"]
+
+
+def test_attach_brings_a_left_run_to_its_end(
+    command: Command, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unattended it says so and is not resumed; attached it ends finished, every step once."""
+    write_job(command.folder, tiny_model, max_steps=40)
+    run = command.train()
+    wait_until(first_step(run))
+    command.kill_supervisor()
+    assert main(["runs"]) == 0 and "running (unattended)" in capsys.readouterr().out
+    assert main(["resume", run.run_id, "--backend", "docker", "--offline"]) == 1
+    assert f"trainbox attach {run.run_id}" in capsys.readouterr().err
+    assert main(["attach", run.run_id]) == 0
+    assert read_state(run).status == "finished" and steps_of(run) == list(range(1, 41))
+    assert len([e for e in read_events(run.journal) if e["event"] == "start"]) == 1
+    assert list(run.adapter.glob("*.safetensors"))
+    assert container_of(run) not in names_of_containers()
+
+
+def test_attach_closes_the_record_of_a_run_that_ended_unseen(
+    command: Command, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The end is the container's: exit code and time, whenever somebody looks."""
+    write_job(command.folder, tiny_model, max_steps=2)
+    run = command.train()
+    command.kill_supervisor()
+    wait_until(lambda: None if state_of(run)["Running"] else True)
+    assert read_state(run).status == "interrupted"
+    assert main(["show", run.run_id]) == 0
+    assert f"trainbox attach {run.run_id}" in capsys.readouterr().out
+    time.sleep(2)
+    assert main(["attach", run.run_id]) == 0
+    events = read_events(run.journal)
+    assert events[-1]["status"] == "finished" and steps_of(run) == [1, 2]
+    assert 0 <= events[-1]["time"] - events[-2]["time"] < 30
+    assert main(["attach", run.run_id]) == 1  # nothing is open any more
+
+
+def test_a_left_run_can_be_stopped_and_resumed(command: Command, tiny_model: Path) -> None:
+    """`stop` has the container save and closes the record; `resume` goes on."""
+    write_job(command.folder, tiny_model, max_steps=100_000)
+    run = command.train()
+    wait_until(first_step(run))
+    command.kill_supervisor()
+    assert main(["stop", run.run_id]) == 0
+    newest, _ = newest_valid(run.checkpoints)
+    assert newest is not None and read_state(run).status == "stopped"
+    threading.Thread(target=interrupt_after_resume, args=(run,), daemon=True).start()
+    assert main(["resume", run.run_id, "--backend", "docker", "--offline"]) == 130
+    assert [event["checkpoint"] for event in read_events(run.journal) if event["event"] == "resume"]
+    assert container_of(run) not in names_of_containers()
+
+
+def interrupt_after_resume(run: RunDir) -> None:
+    """Press Ctrl-C when the second attempt has done a step."""
+    wait_until(first_step(run, attempt=2))
+    os.kill(os.getpid(), signal.SIGINT)
