@@ -12,6 +12,7 @@ from runner.data.packing import count_packed_rows
 from runner.data.prepare import PreparedData, load_prepared, prepare
 from runner.data.tokenizer import load_tokenizer
 from runner.errors import TrainboxError
+from runner.fetch import bring_hub_data
 from runner.load import LoadedJob, check_against_model, load_job
 from runner.machine import Machine, read_machine
 from runner.plan import Plan, PlannedModel, build_plan
@@ -39,6 +40,7 @@ def resolve(
     loaded = load_job(path, overrides)
     model = describe_model(loaded, offline=offline, say=say)
     check_against_model(loaded, model.config, linear_modules(model.config, model.folder))
+    bring_hub_data(loaded.job, where=loaded.where, offline=offline, say=say)
     data = prepare(
         loaded.job,
         load_tokenizer(model.folder),
@@ -87,6 +89,7 @@ def plan_of(resolved: Resolved, model: PlannedModel, run_id: str) -> Plan:
         machine=resolved.machine,
         overrides=resolved.loaded.overrides,
         packed_rows=_packed_rows(resolved) if resolved.loaded.job.data.packing is True else None,
+        config=resolved.model.config,
     )
 
 

@@ -305,7 +305,7 @@ def _download(model: spec.Model, commit: str, names: list[str]) -> None:
                 model.name_or_path,
                 revision=commit,
                 endpoint=_endpoint(),
-                cache_dir=_hub_cache(),
+                cache_dir=hub_cache(),
                 allow_patterns=[re.sub(r"([*?[])", r"[\1]", name) for name in names],
                 etag_timeout=REQUEST_TIMEOUT_SECONDS,
             )
@@ -318,7 +318,7 @@ def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT") or None
 
 
-def _hub_cache() -> Path:
+def hub_cache() -> Path:
     """Return the hub's cache as huggingface_hub finds it, without importing that."""
     if explicit := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
         return Path(os.path.expandvars(explicit)).expanduser().absolute()
@@ -327,7 +327,7 @@ def _hub_cache() -> Path:
 
 
 def _repository(name: str) -> Path:
-    return _hub_cache() / f"models--{name.replace('/', '--')}"
+    return hub_cache() / f"models--{name.replace('/', '--')}"
 
 
 def _snapshot(name: str, commit: str) -> Path:

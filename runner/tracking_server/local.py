@@ -74,7 +74,7 @@ def start(runs: Path) -> Server:
         )
     where = place(runs)
     port = choose_port()
-    for attempt in range(3):  # between asking for a port and taking it another may take it
+    for attempt in range(3):  # another may take the port in the seconds until it is bound
         process = _launch(where, port)
         where.record.write_text(json.dumps(asdict(process)) + "\n", encoding="utf-8")
         try:
@@ -99,6 +99,7 @@ def wait_until_ready(runs: Path, server: Process | Server) -> None:
     wait_until_healthy(
         server.url,
         is_alive=lambda: status(runs) is not None,
+        listens=lambda: _listens(server),
         not_started=lambda reason: _not_started(where, reason),
     )
 
@@ -191,6 +192,26 @@ def _process_start(pid: int) -> float | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.Error:
         return None
+
+
+def _listens(server: Process | Server) -> bool:
+    """Say whether the server's own processes hold its port: it is taken seconds after the start."""
+    import psutil
+
+    assert server.pid is not None, "a process"
+    port = int(server.url.rpartition(":")[2])
+    try:
+        leader = psutil.Process(server.pid)
+        tree = [leader, *leader.children(recursive=True)]
+        held = {
+            connection.laddr.port
+            for process in tree
+            for connection in process.net_connections("inet4")
+            if connection.status == psutil.CONN_LISTEN
+        }
+    except psutil.Error:
+        return False
+    return port in held
 
 
 def _end(pid: int) -> None:

@@ -43,15 +43,25 @@ def choose_port(start: int = FIRST_PORT) -> int:
 
 
 def wait_until_healthy(
-    url: str, *, is_alive: Callable[[], bool], not_started: Callable[[str], BackendError]
+    url: str,
+    *,
+    is_alive: Callable[[], bool],
+    listens: Callable[[], bool] = lambda: True,
+    not_started: Callable[[str], BackendError],
 ) -> None:
     """Wait for the first answer of a server.
+
+    Args:
+        url: asked again and again.
+        is_alive: whether the server may still come to answer.
+        listens: whether it is this server that answers, and not another that took its port.
+        not_started: makes an error of a reason.
 
     Raises:
         BackendError: what `not_started` makes of the reason.
     """
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(url):
+    while not (_answers(url) and listens()):
         if not is_alive():
             raise not_started("it ended by itself")
         if time.monotonic() > deadline:

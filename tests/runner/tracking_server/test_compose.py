@@ -196,7 +196,9 @@ def test_by_hand_is_the_same_server(runs: Path, server: Server) -> None:
 
 
 @pytest.mark.docker
-def test_a_broken_database_is_said_with_its_reason(tmp_path: Path, runs: Path) -> None:
+def test_a_broken_database_is_said_with_its_reason(
+    tmp_path: Path, runs: Path, server: Server
+) -> None:
     """A server that ends by itself: the error holds its last words and the command for the log."""
     project = compose.project(tmp_path)
     client = connect()

@@ -137,6 +137,21 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert tracking_server.status(tmp_path) is None
 
 
+def test_servers_of_two_folders_that_start_together_get_a_port_each(
+    tmp_path: Path,
+) -> None:
+    """The port is bound seconds after it was chosen: who comes second takes the next one."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(tracking_server.up, folders)
+        assert first.url != second.url and first.pid != second.pid
+        assert tracking_server.status(folders[1]) == second
+    finally:
+        for folder in folders:
+            tracking_server.down(folder)
+
+
 def test_the_thin_environment_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
