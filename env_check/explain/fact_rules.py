@@ -69,6 +69,11 @@ def rule_cpu_build(report: Report, found: Found) -> Iterator[Evidence]:
         yield Evidence(
             "cpu_only_torch", strength, f"torch {report.torch} is a CPU build.", lines, "cpu-build"
         )
+    elif report.is_cpu_build and report.cuda_available is False and "asks-cuda" in found:
+        why = "A person asks this CPU build for CUDA."
+        yield Evidence(
+            "cpu_only_torch", 0.7, why, lines + _line_of(report, "cpu_build"), "cpu-build"
+        )
     elif report.torch_cuda == "none" and has_gpu and report.cuda_available is False:
         why = "torch was built without CUDA, although the machine has a GPU."
         yield Evidence("cpu_only_torch", 0.85, why, lines, "cpu-build")
@@ -327,8 +332,9 @@ def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
         if "preprocessing" not in found:
             lines = tuple(found[id][0] for id in sorted(waits))
             yield Evidence("nccl_p2p_broken", strength, "", lines, "p2p-hang")
-    if consumer and "p2p-hang" in found and "ranks" in found and not waits:
-        why = "Consumer cards, no error, and the ranks wait."
+    alone = "p2p-hang" in found and not waits
+    if alone and ("nccl-tests" in found or (consumer and "ranks" in found)):
+        why = "The GPUs wait for each other without an error."
         yield Evidence("nccl_p2p_broken", 0.5, why, tuple(found["p2p-hang"][:1]), "p2p-hang")
     shown = [match for id in ("p2p-path", "p2p-test") for match in found.get(id, ())]
     if shown and "p2p-hang" in found:
@@ -354,7 +360,6 @@ def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
     if not matches:
         return
     text = max((match.line_lowered for match in matches), key=len)
-    sized = "allocat" in text or "outofmemoryerror" in text
     total = _gib(rf"(?:total )?capacity (?:of )?{_SIZE}", text) or _gib(
         rf"{_SIZE} total capacity", text
     )
@@ -372,6 +377,11 @@ def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
         yield Evidence("oom_model_too_large", 0.5, "", lines, "oom")
         return
     others = found.get("oom-process", [])
+    sized = total is not None or own is not None or "tried to allocate" in text
+    held = [match for match in found.get("smi-process", ()) if int(match.groups[0]) > 500]
+    if len(held) > 1 and own is None:
+        why = f"{len(held)} processes hold GPU memory."
+        yield Evidence("oom_gpu_used_by_other_process", 0.85, why, tuple(held[:3]), "oom")
     full = [match for match in found.get("smi-memory", ()) if _is_full(match)]
     if full and not sized:
         why = "The GPU is full before this job starts."
@@ -425,6 +435,19 @@ def rule_bnb_search(report: Report, found: Found) -> Iterator[Evidence]:
         yield Evidence("bnb_cuda_setup_failed", 0.5, why, lines, "bnb-search")
 
 
+_VIRTUAL = re.compile(r"^(?:\[0\])?(?:ip6tnl|veth|docker|virbr|br-|tun|tap|tailscale|wg|sit)|:fe80")
+
+
+def rule_interface(report: Report, found: Found) -> Iterator[Evidence]:
+    """NCCL begins with a tunnel, a bridge or a link-local address: other hosts do not reach it."""
+    for match in found.get("nccl-using", ()):
+        interface = match.groups[0].lower().split(" [")[0]
+        if _VIRTUAL.search(interface):
+            why = f"NCCL uses {interface.split(':')[0].removeprefix('[0]')}."
+            yield Evidence("nccl_network_interface", 0.6, why, (match,), "interface")
+            return
+
+
 def rule_cuda_gone(report: Report, found: Found) -> Iterator[Evidence]:
     """GPU, driver and build fit each other, and CUDA is not available all the same."""
     fits = fit_of(report) == "fits" and not report.is_cpu_build
@@ -472,5 +495,6 @@ RULES: tuple[Rule, ...] = (
     rule_bnb_library,
     rule_bnb_search,
     rule_cuda_gone,
+    rule_interface,
     rule_triton_pair,
 )

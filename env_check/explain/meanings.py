@@ -300,6 +300,13 @@ def _keyword(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return None
 
 
+def _triton_none(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """torch finds no triton it can use: none, or one of another release."""
+    if report.platform == "windows" and not report.triton:
+        return "triton_no_compiler", 0.6
+    return ("triton_torch_mismatch", 0.85) if report.triton else None
+
+
 def _smi_without_cuda(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return ("wsl_libcuda_not_found", 0.75) if report.platform == "wsl" else None
 
@@ -384,6 +391,7 @@ MEANINGS: dict[str, Meaning] = {
     "device-assert-index": _ordinal,
     "gpu-busy": _busy,
     "hf-keyword": _keyword,
+    "triton-none": _triton_none,
     "smi-cuda-err": _smi_without_cuda,
     "smi-segfault": _smi_segfault,
     "bnb-no-gpu": _bitsandbytes,

@@ -29,7 +29,7 @@ ROWS: tuple[S, ...] = (
     # ---- WSL
     S("wsl-blocked", "wsl_gpu_not_exposed", 0.94, "blocked", r"gpu access blocked by the operating system", "NVML, error 17"),
     S("wsl-no-adapter", "wsl_gpu_not_exposed", 0.96, "dxcore environment", r"wsl environment detected but no adapters were found|dxcore(?! initialization failed, continuing)[^\n]{0,120}(?:fail|error|no adapters)", "libnvidia-container"),
-    S("wsl-dxg", "wsl_gpu_not_exposed", 0.85, "dxg ioctl", r"/dev/dxg['\"]?:? (?:no such file|cannot)|dxgkio_query_adapter_info: ioctl failed|dxgk: dxgkio_\w+: ioctl failed|dxgkio_is_feature_enabled: ioctl failed", "shell, WSL kernel"),
+    S("wsl-dxg", "wsl_gpu_not_exposed", 0.85, "dxg ioctl", r"/dev/dxg[^\n]{0,40}(?:no such file|cannot|not there|(?:is )?missing|does(?:n't| not) exist|not found|(?:is )?not present|is absent|disappeared)|no /dev/dxg\b|dxgkio_query_adapter_info: ioctl failed|dxgk: dxgkio_\w+: ioctl failed|dxgkio_is_feature_enabled: ioctl failed", "shell, WSL kernel"),
     S("wsl-one", "wsl_gpu_not_exposed", 0.6, "microsoft wsl wslversion running stopped", r"\b4\.4\.0-\d+-microsoft\b|\bwsl ?(?:version)?:? ?1\b|(?:running|stopped) +1 *$", "uname of WSL1", "This is WSL1, which has no GPU."),
     S("wsl-tcc", "", 0.0, "tcc", r"^\|[^\n]{0,120}\btcc\b", "nvidia-smi on Windows"),
     S("dockerfile-driver", "", 0.0, "apt dnf yum", r"(?:^|\d\] |: )run [^\n]{0,160}(?:apt(?:-get)?|yum|dnf) (?:-\S+ )?install[^\n]{0,200}(?:nvidia-(?:driver|utils|headless)|libnvidia-(?:compute|gl)|cuda-drivers)", "Dockerfile"),

@@ -1,6 +1,6 @@
 """Numbers of CUDA errors: programs that print no message print one of these.
 
-Source: cudaError_t of the CUDA runtime API, with the numbers before CUDA 10.1 (10, 30, 38, 48, 59).
+Source: cudaError_t of the CUDA runtime API; 8, 10, 30, 38, 48 and 59 are those before CUDA 10.1.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ CLUE = "cuda-number"
 # number → the signature of its message
 _SIGNATURES = {
     2: "oom-cuda",
+    8: "invalid-device-function",
     10: "bad-ordinal",
     30: "cuda-unknown",
     35: "driver-insufficient",

@@ -26,9 +26,9 @@ ROWS: tuple[S, ...] = (
     S("driver-symbol", "driver_too_old_for_cuda", 0.8, "undefined",
       r"undefined symbol: cu(?:tensormap|multicast|ctx|device|mem[a-z]|kernel|launch|stream|getproc|graph|library|module|green)\w*",
       "loader, libcuda", "libcuda lacks a driver function of a newer CUDA."),
-    S("driver-minimum", "driver_too_old_for_cuda", 0.8, "higher later least minimum newer older requires too supports outdated",
+    S("driver-minimum", "driver_too_old_for_cuda", 0.8, "higher later least minimum newer older requires too supports outdated unsupported image",
       r"minimum (?:required )?(?:cuda|nvidia) driver (?:version )?(?:is|required)|(?:nvidia|cuda|display|installed) driver(?: version)? (?:[\w.]+ )?is (?:too old|older than)|"
-      r"requires (?:an? )?nvidia driver (?:version )?(?:>=|of at least|[\d.]+ or (?:newer|later|higher))|cuda driver version [\d.]+ or (?:newer|later|higher)|driver (?:only )?supports up to cuda|(?:old|outdated) (?:cuda|nvidia) driver", "several programs"),
+      r"requires (?:an? )?nvidia driver (?:version )?(?:>=|of at least|[\d.]+ or (?:newer|later|higher))|cuda driver version [\d.]+ or (?:newer|later|higher)|driver (?:only )?supports up to cuda|(?:old|outdated) (?:cuda|nvidia) driver|unsupported cuda version: driver|driver [\d.]+ < (?:image|required|minimum)|driver (?:version )?[\d.]+ is (?:lower|less|below|not sufficient)", "several programs"),
     # ---- PTX
     S("ptx-toolchain", "ptx_newer_than_driver", 0.96, "cudaerrorunsupportedptxversion unsupported",
       r"provided ptx was compiled with an unsupported toolchain|cudaerrorunsupportedptxversion|cuda_error_unsupported_ptx_version", "CUDA runtime, error 222"),
@@ -66,7 +66,7 @@ ROWS: tuple[S, ...] = (
     S("module-dkms", "driver_missing_or_not_loaded", 0.85, "unable exclusive disagrees unknown bad", r"bad return status for module build on kernel|unable to build the nvidia kernel module|unable to load the (?:kernel module )?['\"]?nvidia(?:-drm|-uvm)?(?:\.ko)?['\"]?(?: kernel module)?|unable to find the kernel source tree for the currently running kernel|build_exclusive directive which does not match|\bnvidia\w*: (?:disagrees about version of symbol|unknown symbol)", "dkms, NVIDIA installer",
       "The module was not built for the running kernel."),
     S("module-proc", "driver_missing_or_not_loaded", 0.8, "proc appear", r"/proc/driver/nvidia/version:? [^\n]{0,20}no such file|/proc/driver/nvidia/version does not exist|kernel driver does not appear to be running on this host", "shell"),
-    S("device-nodes", "driver_missing_or_not_loaded", 0.72, "dev", r"cannot access '?/dev/nvidia[^\n]{0,12}no such file|/dev/nvidia(?:ctl|\d|-uvm|\*)?['\"]?:? [^\n]{0,20}(?:no such file|not found|does not exist)", "shell"),
+    S("device-nodes", "driver_missing_or_not_loaded", 0.72, "dev", r"cannot access '?/dev/nvidia[^\n]{0,12}no such file|/dev/nvidia(?:ctl|\d|-uvm|\*)?['\"]?[^\n]{0,30}(?:no such file|cannot|not there|(?:is )?missing|does(?:n't| not) exist|not found|(?:is )?not present|is absent|disappeared)|no /dev/nvidia\S* (?:device|file|node)s?", "shell"),
     S("persistenced", "driver_missing_or_not_loaded", 0.7, "query persistenced", r"failed to query nvidia devices|nvidia-persistenced failed to initialize", "nvidia-persistenced"),
     S("dkms-added", "driver_missing_or_not_loaded", 0.6, "added", r"^nvidia[\w-]*[/,] ?[\d.]+[^\n]{0,80}: added *$", "dkms status", "dkms knows the module and has not built it."),
     S("smi-no-devices", "driver_missing_or_not_loaded", 0.75, "devices", r"^no devices were found", "nvidia-smi"),
