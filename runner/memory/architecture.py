@@ -41,6 +41,7 @@ class Architecture:
     norm: str = "pre"  # pre | post | sandwich | parallel
     has_layer_norm: bool = False  # LayerNorm with bias instead of RMSNorm
     is_fused: bool = False  # qkv_proj and gate_up_proj
+    has_partial_rotary: bool = False  # positions turn a part of each head only
     residual_dropout: float = 0.0
     scales_residual: bool = False
     scales_logits: bool = False
@@ -107,6 +108,7 @@ def _read(text: Mapping[str, Any], config: Mapping[str, Any], model_type: str) -
         norm=_norm(model_type),
         has_layer_norm=model_type == "phi",
         is_fused=model_type in FUSED,
+        has_partial_rotary=float(text.get("partial_rotary_factor") or 1.0) < 1.0,
         residual_dropout=float(text.get("resid_pdrop") or text.get("residual_dropout") or 0.0),
         scales_residual=model_type in ("granite", "granitemoe"),
         scales_logits=model_type in ("granite", "granitemoe"),

@@ -85,6 +85,10 @@ class Layer:
         q, k = self._rotate(q), self._rotate(k)
         attended = self._attend(q, k, v)
         del q, k, v
+        if self.arch.has_partial_rotary:
+            # Put together from two parts, q has its heads outermost, and so has the kernel's
+            # result: laying them side by side again is a copy.
+            attended = ops.elementwise(self.tape, attended)
         return self.linear(attended, "dense" if self.arch.model_type == "phi" else "o_proj")
 
     def _split_qkv(self, packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -220,7 +224,7 @@ class Layer:
             return ops.elementwise(self.tape, x, keep=(x,))
         # 0.5 * x * (1 + tanh(√(2/π) * (x + 0.044715 * x ** 3))): each product keeps its factors
         parts = tuple(self.tape.new(x.numel, x.itemsize) for _ in range(3))
-        return ops.elementwise(self.tape, x, keep=(x, *parts), backward_copies=2)
+        return ops.elementwise(self.tape, x, keep=(x, *parts), backward_copies=1)
 
     # Linear modules
 
