@@ -170,6 +170,9 @@ def rule_suspend(report: Report, found: Found) -> Iterator[Evidence]:
     """CUDA is gone after the machine slept."""
     slept = found.get("suspend", [])
     lost = report.cuda_available is False or _SEES_NO_GPU & found.keys() or "uvm-reload" in found
+    if "until-reboot" in found and report.cuda_available is False:
+        lines = tuple(found["until-reboot"][:1])
+        yield Evidence("cuda_unknown_error_stale_driver_state", 0.6, "", lines, "reboot")
     if slept and lost:
         why = "CUDA was lost when the machine slept."
         yield Evidence(
@@ -319,6 +322,24 @@ def rule_docker_run(report: Report, found: Found) -> Iterator[Evidence]:
     if match and sees_none and not re.search(asks, match.line_lowered):
         why = "The container was started without --gpus."
         yield Evidence("container_no_gpu_flag", 0.84, why, (match,), "docker-run")
+
+
+def rule_blind_container(report: Report, found: Found) -> Iterator[Evidence]:
+    """A container says that it sees no GPU, and nothing says why."""
+    sees_none = report.cuda_available is False or "no-gpu-prose" in found
+    if report.is_container and sees_none and not report.driver and not report.is_cpu_build:
+        lines = tuple(found.get("no-gpu-prose", ())[:1]) or _line_of(report, "available")
+        yield Evidence("container_no_gpu_flag", 0.45, "", lines, "blind-container")
+
+
+def rule_cuda_pair(report: Report, found: Found) -> Iterator[Evidence]:
+    """A program prints the CUDA of the driver and its own, a major newer."""
+    for match in found.get("cuda-api-pair", ()):
+        driver, runtime = [group for group in match.groups if group]
+        if support.version(driver)[0] < support.version(runtime)[0]:
+            why = f"The driver offers CUDA {driver}, the program is built for {runtime}."
+            yield Evidence("driver_too_old_for_cuda", 0.88, why, (match,), "cuda-pair")
+            return
 
 
 def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
@@ -496,5 +517,7 @@ RULES: tuple[Rule, ...] = (
     rule_bnb_search,
     rule_cuda_gone,
     rule_interface,
+    rule_blind_container,
+    rule_cuda_pair,
     rule_triton_pair,
 )

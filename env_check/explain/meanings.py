@@ -88,11 +88,17 @@ def _no_gpus(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return None
 
 
+def _init_failed(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    return ("container_no_gpu_flag", 0.6) if report.is_container and not report.driver else None
+
+
 def _smi_not_found(report: Report, found: Found) -> Optional[tuple[str, float]]:
     if report.platform == "wsl" and not report.is_container:
         return "wsl_gpu_not_exposed", 0.5
     if report.platform == "macos":
         return "no_nvidia_gpu", 0.8
+    if "pci-nvidia" in found and not report.is_container:
+        return "driver_missing_or_not_loaded", 0.85
     return ("container_no_gpu_flag", 0.85) if report.is_container else None
 
 
@@ -349,6 +355,7 @@ MEANINGS: dict[str, Meaning] = {
     "device-nodes": _device_nodes,
     "no-device": _no_device,
     "no-cuda-gpus": _no_gpus,
+    "cuda-init-failed": _init_failed,
     "smi-not-found": _smi_not_found,
     "no-kernel-image": _no_kernel,
     "invalid-device-function": _no_kernel,

@@ -39,7 +39,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("torch_cuda", "build torch", r"\btorch build\s*: *cu(\d{2,3})\b"),
     ("rocm", "rocm", r"rocm used to build pytorch\s*: *(\S+)"),
     ("available", "cuda available", r"cuda(?: is)? available\??\s*[:=]\s*(true|false|yes|no)\b"),
-    ("available", "available", r"torch\.cuda\.is_available\(\)\W{0,8}(?:out ?\[\d+\])?\W{0,12}(true|false)\b"),
+    ("available", "available", r"torch\.cuda\.is_available\(\)\W{0,8}(?:out ?\[\d+\]|is|returns|returned|gives|now|still|always){0,2}\W{0,12}(true|false)\b"),
     ("available", "pytorch", r"pytorch version \(gpu\?\)\s*: \S+ \((true|false)\)"),
     ("torchvision", "torchvision", rf"torchvision(?<![^\s\"'`-]torchvision)(?:\s*==\s*|\s*[:=]\s*|\s+version:?\s*|-|\s+(?:version: )?){_V}"),
     ("torchvision", "torchvision", rf"^name: torchvision\s+version: {_V}"),

@@ -4,24 +4,26 @@
 from __future__ import annotations
 
 from env_check.explain.signatures.row import Signature as S
-from env_check.explain.signatures.row import not_loaded
+from env_check.explain.signatures.row import not_loaded, same_line
 
 # fmt: off
 ROWS: tuple[S, ...] = (
     # ---- container engine
     S("docker-device-driver", "container_toolkit_missing", 0.97, "capabilities select", r"could not select device driver (?:\S{0,12} )?with capabilities: \[\[|could not select device driver", "dockerd"),
-    S("docker-runtime", "container_toolkit_missing", 0.96, "runtime", r"(?:unknown or invalid runtime name|unknown runtime specified|invalid runtime name|runtime not found)[: ]{1,2}\"?nvidia|no runtime for \"nvidia\" is configured|failed to find runtime handler nvidia|no runtime for nvidia|runtime \"?nvidia\"? (?:not found|is not (?:installed|registered|supported))", "dockerd, containerd, cri-o"),
-    S("hook-missing", "container_toolkit_missing", 0.95, "container ctk executable", r"(?:exec:? \"?|fork/exec |stat |executable file ')\S{0,40}nvidia-(?:container-(?:runtime(?:-hook)?|toolkit|cli(?:\.real)?)|ctk)\"?'?[^\n]{0,120}(?:executable file not found|no such file or directory|not found)|executable file [`'\"]nvidia[`'\"] not found", "runc, dockerd"),
+    S("docker-runtime", "container_toolkit_missing", 0.96, "runtime", r"(?:unknown or invalid runtime name|unknown runtime specified|invalid runtime name|runtime not found)[: ]{1,2}\"?nvidia|no runtime for \"nvidia\" is configured|failed to find runtime handler nvidia|no runtime for nvidia|runtime \"?nvidia\"? (?:not found|is not (?:installed|registered|supported))|unknown runtime:? \"?nvidia|unable to find runtime \"?nvidia", "dockerd, containerd, cri-o"),
+    S("hook-missing", "container_toolkit_missing", 0.95, "container ctk executable docker plugin", r"(?:exec:? \"?|fork/exec |stat |executable file ')\S{0,40}nvidia-(?:container-(?:runtime(?:-hook)?|toolkit|cli(?:\.real)?)|ctk)\"?'?[^\n]{0,120}(?:executable file not found|no such file or directory|not found)|executable file [`'\"]nvidia[`'\"] not found|nvidia-container-runtime\S*:? no such file|plugin \"?nvidia-docker\"? not found|could not find nvidia-docker plugin", "runc, dockerd"),
     S("hook-not-found", "container_toolkit_missing", 0.8, "container ctk docker", r"nvidia-(?:ctk|docker2?|container-(?:cli|toolkit)): (?:command )?not found", "shell"),
     S("cdi", "container_toolkit_missing", 0.93, "cdi stat custom", r"unresolvable cdi devices|cdi device injection failed|failed to inject cdi devices|could not apply required modification[^\n]{0,120}cdi|stat nvidia\.com/gpu=\S{1,20}: no such file|error setting up cdi|cdi registry[^\n]{0,120}(?:not|unresolv)|adding custom device \"nvidia\.com/gpu", "podman, dockerd, containerd"),
     S("k8s-no-gpu", "container_toolkit_missing", 0.55, "insufficient", r"insufficient nvidia\.com/gpu", "Kubernetes scheduler"),
     S("docker-no-gpu-runtime", "container_toolkit_missing", 0.85, "container docker", r"nvidia[- ]container[- ](?:toolkit|runtime)[^\n]{0,80}(?:is not installed|not (?:be )?(?:found|detected)|missing)|nvidia-docker2?[^\n]{0,20}is not installed", "several programs"),
     S("k8s-plugin", "container_toolkit_missing", 0.93, "incompatible configure platform", r"incompatible (?:platform|strategy) detected|did you configure the nvidia container toolkit", "k8s-device-plugin"),
+    S("toolkit-prose", "container_toolkit_missing", 0.72, "toolkit docker runtime", same_line(r"(?:nvidia[- ](?:container[- ])?(?:toolkit|runtime)|nvidia-docker2?)\b", r"(?:(?:is )?not (?:installed|configured|set up|found|registered|available)|missing|was not found)", 60) + r"|gpu support not available|toolkit not configured|docker default runtime to `?nvidia", "several programs"),
     S("toolkit-package", "container_toolkit_missing", 0.8, "locate package", r"unable to locate package nvidia-(?:container-(?:toolkit|runtime)|docker2?)|no package nvidia-(?:container-toolkit|docker2?) available|package '?nvidia-(?:container-toolkit|docker2?)'? has no installation candidate", "apt, yum"),
-    S("docker-no-gpus-flag", "container_toolkit_missing", 0.75, "unknown unexpected", r"unknown flag: --gpus|'devices' was unexpected", "docker before 19.03, old compose", "This engine or compose is too old to know GPUs."),
+    S("docker-no-gpus-flag", "container_toolkit_missing", 0.75, "unknown unexpected", r"unknown flag: --gpus|'devices' was unexpected|unknown flag:? -*gpus", "docker before 19.03, old compose", "This engine or compose is too old to know GPUs."),
     S("smi-not-found", "container_no_gpu_flag", 0.6, "smi", r"nvidia-smi['\"]?:? (?:command )?not found|executable file .?nvidia-smi.? not found|exec: \"nvidia-smi\": executable file not found|nvidia-smi: no such file|no such file or directory: ['\"]nvidia-smi", "shell, runc"),
     S("ngc-no-driver", "container_no_gpu_flag", 0.85, "functionality", r"the nvidia driver was not detected\. ?gpu functionality will not be available", "entrypoint of NVIDIA images"),
     S("ngc-start-with", "container_no_gpu_flag", 0.85, "container", r"use (?:the nvidia container toolkit|'?nvidia-docker run'?) to start this container", "entrypoint of NVIDIA images"),
+    S("no-gpu-prose", "", 0.0, "gpu gpus cuda", r"\b(?:no|any|a) (?:usable |nvidia |cuda |compatible )?gpus? (?:was |were )?(?:detected|found|available|visible)|could not find any gpus?|cuda (?:is )?not available|\bgpus? (?:is |was |are )?not (?:detected|found|available|recogni[sz]ed|visible)", "several programs"),
     S("nvml-unknown", "container_lost_gpu_cgroup", 0.9, "unknown", r"failed to initialize nvml: unknown error|nvml: unknown error|nvmlerror_unknown: unknown error", "nvidia-smi, NVML error 999"),
     S("nvml-no-permission", "container_lost_gpu_cgroup", 0.6, "permissions", r"failed to initialize nvml: insufficient permissions", "nvidia-smi"),
     S("mount-exists", "container_image_bundles_driver_libs", 0.95, "mount", r"mount error: file creation failed: [^\n]{0,300}(?:lib(?:nvidia|cuda|nvcuvid|nvoptix|vdpau)|nvidia-)[^\n]{0,160}: file exists", "libnvidia-container"),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from env_check.explain.signatures.row import Signature as S
-from env_check.explain.signatures.row import not_loaded
+from env_check.explain.signatures.row import not_loaded, same_line
 
 # fmt: off
 ROWS: tuple[S, ...] = (
@@ -29,10 +29,14 @@ ROWS: tuple[S, ...] = (
     S("driver-minimum", "driver_too_old_for_cuda", 0.8, "higher later least minimum newer older requires too supports outdated unsupported image",
       r"minimum (?:required )?(?:cuda|nvidia) driver (?:version )?(?:is|required)|(?:nvidia|cuda|display|installed) driver(?: version)? (?:[\w.]+ )?is (?:too old|older than)|"
       r"requires (?:an? )?nvidia driver (?:version )?(?:>=|of at least|[\d.]+ or (?:newer|later|higher))|cuda driver version [\d.]+ or (?:newer|later|higher)|driver (?:only )?supports up to cuda|(?:old|outdated) (?:cuda|nvidia) driver|unsupported cuda version: driver|driver [\d.]+ < (?:image|required|minimum)|driver (?:version )?[\d.]+ is (?:lower|less|below|not sufficient)", "several programs"),
+    S("driver-old-prose", "driver_too_old_for_cuda", 0.72, "driver drivers nvidia", same_line(r"\bdrivers?\b(?! requires)", r"(?:too old|(?:is|are) older than|outdated|not new enough|insufficient|(?:is|are) lower than|(?:at least|minimum|requires?|required|needed?)[: ]+(?:version |driver |nvidia )*(?:>=? ?)?\d{3}\.\d+|only supports nvidia drivers)"), "several programs"),
+    S("driver-unsupported", "driver_too_old_for_cuda", 0.6, "unsupported nvenc", r"unsupported (?:nvidia |cuda )?driver version|does not support the required nvenc api version", "ollama, ffmpeg"),
+    S("cuda-api-pair", "", 0.0, "runtime", r"driver api version: (\d+\.\d+), runtime api version: (\d+\.\d+)|cuda driver version / runtime version\s+(\d+\.\d+) / (\d+\.\d+)|cuda driver (?:version )?\(?(\d+\.\d+)\)? (?:is )?(?:older|lower|less) than (?:the )?(?:cuda )?runtime(?: version)? \(?(\d+\.\d+)", "Paddle, deviceQuery, RAPIDS"),
     # ---- PTX
     S("ptx-toolchain", "ptx_newer_than_driver", 0.96, "cudaerrorunsupportedptxversion unsupported",
       r"provided ptx was compiled with an unsupported toolchain|cudaerrorunsupportedptxversion|cuda_error_unsupported_ptx_version", "CUDA runtime, error 222"),
     S("ptx-version", "ptx_newer_than_driver", 0.85, "unsupported", r"unsupported \.version [\d.]+ ?; current version is", "ptxas and the driver's compiler"),
+    S("ptx-prose", "ptx_newer_than_driver", 0.72, "ptx", same_line(r"\bptx\b", r"(?:unsupported toolchain|not supported by (?:the |this )?driver|not support (?:the )?(?:current|installed|this) driver|newer than the driver)"), "several programs"),
     S("ptx-jit-failed", "ptx_newer_than_driver", 0.55, "compilation cudaerrorinvalidptx ptx", r"a ptx jit compilation failed|cudaerrorinvalidptx|cuda_error_invalid_ptx", "CUDA runtime, error 218"),
     S("ptx-invalid-image", "ptx_newer_than_driver", 0.45, "cudaerrorinvalidkernelimage image", r"device kernel image is invalid|cudaerrorinvalidkernelimage", "CUDA runtime, error 200"),
     # ---- forward compatibility
@@ -41,21 +45,21 @@ ROWS: tuple[S, ...] = (
     S("compat-driver", "forward_compat_unsupported_hw", 0.93, "803 cudaerrorsystemdrivermismatch mismatch unsupported",
       r"unsupported display driver ?/ ?cuda driver combination|error 803\b|cudaerrorsystemdrivermismatch|cuda_error_system_driver_mismatch", "CUDA runtime, error 803"),
     # ---- module and library of two versions
-    S("nvml-mismatch", "nvml_version_mismatch_reboot", 0.98, "librmversionmismatch mismatch mversionmismatch", r"driver/library version mismatch|nvml_error_lib_rm_version_mismatch|libr_?mversionmismatch|detected an nvml/rm version mismatch", "NVML, error 18"),
+    S("nvml-mismatch", "nvml_version_mismatch_reboot", 0.98, "librmversionmismatch mismatch mversionmismatch lib", r"driver/library version mismatch|nvml_error_lib_rm_version_mismatch|libr_?mversionmismatch|detected an nvml/rm version mismatch|error_lib_rm_version_mismatch", "NVML, error 18"),
     S("nvrm-api-mismatch", "nvml_version_mismatch_reboot", 0.97, "kernel mismatch", r"nvrm: api mismatch|this kernel module has the version", "nvidia kernel module"),
     S("dso-mismatch", "nvml_version_mismatch_reboot", 0.95, "match", r"kernel version [\d.]+ does not match dso version|nvml library version[^\n]{0,80}does not match", "TensorFlow and XLA, cuda_diagnostics"),
     # ---- no driver
     S("smi-no-driver", "driver_missing_or_not_loaded", 0.93, "communicate", r"couldn't communicate with the nvidia driver", "nvidia-smi"),
     S("torch-no-driver", "driver_missing_or_not_loaded", 0.7, "found", r"found no nvidia driver on your system", "torch/cuda/__init__.py"),
-    S("nvml-not-loaded", "driver_missing_or_not_loaded", 0.95, "loaded", r"nvml error: driver not loaded|driver not loaded|nvidia driver is not loaded|nvml_error_driver_not_loaded", "NVML, error 9"),
-    S("nvml-not-found", "driver_missing_or_not_loaded", 0.65, "initialize library nvmlerror", r"nvml shared library not found|nvmlerror_librarynotfound|failed to initialize nvml: could not find", "NVML"),
+    S("nvml-not-loaded", "driver_missing_or_not_loaded", 0.95, "loaded module", r"nvml error: driver not loaded|driver not loaded|nvidia driver is not loaded|nvml_error_driver_not_loaded|(?:kernel )?module (?:is |was )?not loaded|no kernel module\b|kernel module is not (?:loaded|installed)", "NVML, error 9"),
+    S("nvml-not-found", "driver_missing_or_not_loaded", 0.65, "initialize library nvmlerror load", r"nvml shared library not found|nvmlerror_librarynotfound|failed to initialize nvml: could not find|error_library_not_found|could not load nvml library", "NVML"),
     S("libnvml-missing", "driver_missing_or_not_loaded", 0.85, "libnvidia", not_loaded(r"libnvidia-ml\.so(?:\.1)?\b"), "libnvidia-container, loader"),
     S("cli-driver-error", "driver_missing_or_not_loaded", 0.85, "request", r"nvidia-container-cli: (?:initialization error: )?driver error: failed to process request", "libnvidia-container"),
     S("cli-permission", "driver_missing_or_not_loaded", 0.8, "container", r"nvidia-container-cli: [^\n]{0,120}(?:insufficient permissions|permission denied)", "libnvidia-container",
       "The device nodes cannot be opened: check ls -l /dev/nvidia*."),
     S("module-key", "driver_missing_or_not_loaded", 0.97, "required unsigned verification", r"required key not available|lockdown: [^\n]{0,160}unsigned module|module verification failed: signature[^\n]{0,120}nvidia|loading of unsigned module is (?:restricted|rejected)", "Linux kernel",
       "Secure Boot refuses the unsigned NVIDIA module."),
-    S("module-missing", "driver_missing_or_not_loaded", 0.95, "modprobe modinfo", r"modprobe: (?:fatal|error): [^\n]{0,120}nvidia(?![-_](?:peermem|fs|gds))[^\n]{0,200}|modinfo: error: module nvidia\S* not found", "modprobe"),
+    S("module-missing", "driver_missing_or_not_loaded", 0.95, "modprobe modinfo insert magic", r"modprobe: (?:fatal|error): [^\n]{0,120}nvidia(?![-_](?:peermem|fs|gds))[^\n]{0,200}|modinfo: error: module nvidia\S* not found|could not insert '?nvidia|version magic '[^'\n]{1,80}' should be", "modprobe"),
     S("module-nouveau", "driver_missing_or_not_loaded", 0.95, "nouveau", r"nouveau kernel driver is currently in use|nvrm: nouveau, ?rivafb|already bound to nouveau|nouveau[^\n]{0,120}(?:conflict|incompatible)|kernel driver in use: nouveau", "nvidia kernel module, installer",
       "nouveau owns the GPU."),
     S("module-probe", "driver_missing_or_not_loaded", 0.9, "nvrm probed", r"nvrm: no nvidia (?:graphics adapter|gpu|devices?) (?:probed|found)|nvrm: the nvidia probe routine was not called", "nvidia kernel module"),
@@ -69,29 +73,31 @@ ROWS: tuple[S, ...] = (
     S("device-nodes", "driver_missing_or_not_loaded", 0.72, "dev", r"cannot access '?/dev/nvidia[^\n]{0,12}no such file|/dev/nvidia(?:ctl|\d|-uvm|\*)?['\"]?[^\n]{0,30}(?:no such file|cannot|not there|(?:is )?missing|does(?:n't| not) exist|not found|(?:is )?not present|is absent|disappeared)|no /dev/nvidia\S* (?:device|file|node)s?", "shell"),
     S("persistenced", "driver_missing_or_not_loaded", 0.7, "query persistenced", r"failed to query nvidia devices|nvidia-persistenced failed to initialize", "nvidia-persistenced"),
     S("dkms-added", "driver_missing_or_not_loaded", 0.6, "added", r"^nvidia[\w-]*[/,] ?[\d.]+[^\n]{0,80}: added *$", "dkms status", "dkms knows the module and has not built it."),
+    S("pci-nvidia", "", 0.0, "nvidia", r"(?:vga compatible|3d|display) controller[^\n]{0,30}: nvidia corporation", "lspci"),
     S("smi-no-devices", "driver_missing_or_not_loaded", 0.75, "devices", r"^no devices were found", "nvidia-smi"),
     S("libcuda-missing", "driver_missing_or_not_loaded", 0.7, "libcuda", not_loaded(r"libcuda\.so\.1\b"), "loader",
       "The driver's own library is missing: no driver on the host, or a container without GPU access."),
     S("no-device", "driver_missing_or_not_loaded", 0.5, "capable cudaerrornodevice device", r"no cuda-capable device is detected|cudaerrornodevice|cuda_error_no_device", "CUDA runtime, error 100"),
     # ---- stale driver state
     S("cuda-unknown", "cuda_unknown_error_stale_driver_state", 0.85, "999 cudaerrorunknown error runtime unknown",
-      r"cuda unknown error - this may be due to|error 999\b|cuda error: unknown error|cudaerrorunknown|cuda_error_unknown|cuinit\b[^\n]{0,120}\b999\b|cuda failed with error unknown error|cuda (?:runtime )?error \(999\)|cuda (?:runtime )?error \(30\)|failed to initialize cuda: unknown error|cuinit\S*[^\n]{0,20}unknown error",
+      r"cuda unknown error - this may be due to|error 999\b|cuda[^\n]{0,40}\bunknown error(?! - this may)|cudaerrorunknown|cuda_error_unknown|cuinit\b[^\n]{0,120}\b999\b|cuda failed with error unknown error|cuda (?:runtime )?error \(999\)|cuda (?:runtime )?error \(30\)|failed to initialize cuda: unknown error|cuinit\S*[^\n]{0,20}unknown error",
       "CUDA runtime, error 999"),
     S("cuda-launch-failure", "cuda_unknown_error_stale_driver_state", 0.42, "unspecified", r"cuda error: unspecified launch failure|unspecified launch failure", "CUDA runtime, error 719"),
     S("cuda-init-failed", "cuda_unknown_error_stale_driver_state", 0.5, "initialization", r"cuda driver initialization failed, you might not have a cuda gpu", "torch/csrc/cuda/Module.cpp"),
     S("suspend", "", 0.0, "hibernate hibernating hibernation resume resumed resuming sleep sleeping standby suspend suspended suspending wake waking", r"\b(?:suspend(?:ed|ing)?|hibernat\w+|standby|wak(?:e|es|ing)[ -]?up|(?:after|from) (?:sleep\w*|wak\w+|resum\w+)|resume[sd]? from|before sleep\w*|went to sleep)\b", "a reporter's words, kernel log"),
+    S("until-reboot", "", 0.0, "reboot rebooting restart", r"\b(?:until|only (?:a|after)|after (?:a|the)?) ?(?:re-?boot\w*|restart of the (?:machine|host|computer))|\breboot\w* (?:fixes|helps|solves|fixed|helped|solved)", "a reporter's words"),
     S("uvm-reload", "cuda_unknown_error_stale_driver_state", 0.7, "uvm", r"(?:rmmod|modprobe -r(?:f)?) nvidia[_-]uvm", "shell", "nvidia_uvm was reloaded to get CUDA back."),
     # ---- fabric manager
     S("system-not-ready", "fabric_manager_not_running", 0.96, "802 cudaerrorsystemnotready initialized ready", r"error 802\b|system not yet initialized|cudaerrorsystemnotready|cuda_error_system_not_ready", "CUDA runtime, error 802"),
     S("fabric-version", "fabric_manager_not_running", 0.96, "fabricmanager fabric nvswitch", r"fabric ?manager[^\n]{0,160}(?:don.?t match|version mismatch|does not match|failed to (?:start|initialize)|exited|entered failed state|not running)|fabric ?manager(?:\.service)?[^\n]{0,200}\n(?:[^\n]{0,160}\n){0,4}?[^\n]{0,20}active: (?:failed|inactive)|fabric ?manager[^\n]{0,30}(?:could not be found|is not running|not found|inactive)", "nvidia-fabricmanager"),
     S("fabric-nothing", "", 0.0, "nothing", r"nvswitch driver failed with error:warning nothing to do", "nvidia-fabricmanager"),
-    S("fabric-state", "fabric_manager_not_running", 0.85, "fabric", r"fabric\n\s*state\s*: in progress", "nvidia-smi -q"),
+    S("fabric-state", "fabric_manager_not_running", 0.85, "fabric fabricmanager", r"fabric\s*\n\s*state\s*: (?:in progress|not started)|fabric state[: ]+(?:in progress|not started)|failed to start[^\n]{0,20}fabric ?manager", "nvidia-smi -q"),
     S("fabric-nvswitch", "fabric_manager_not_running", 0.8, "nvswitch", r"(?:failed|unable) to initialize (?:all the )?(?:nvidia )?nvswitch|nvidia-nvswitch[^\n]{0,120}fatal", "nvidia-fabricmanager, kernel module"),
     # ---- hardware
-    S("xid", "gpu_hardware_xid", 0.95, "xid", r"\bxid\b ?(?:\([^)\n]{1,40}\))?:? ?(?:error )?(48|6[1-4]|69|74|79|8[08]|92|94|95|109|110|119|12[0-5]|13[67]|140|14[3-9]|15[0-9]|16[0-9])\b", "nvidia kernel module",
+    S("xid", "gpu_hardware_xid", 0.95, "xid", r"\bxid\b ?(?:\([^)\n]{1,40}\))?:? ?(?:error )?(?!13\b|31\b|43\b|45\b|68\b)(\d{1,3})\b", "nvidia kernel module",
       "This Xid is a hardware or firmware event."),
     S("off-the-bus", "gpu_hardware_xid", 0.97, "fallen", r"fallen off the bus", "nvidia kernel module"),
-    S("ecc", "gpu_hardware_xid", 0.95, "cudaerroreccuncorrectable uncorrectable double", r"uncorrectable ecc error|uncorrectable double[- ]bit|double[- ]bit ecc|cudaerroreccuncorrectable|cuda_error_ecc_uncorrectable", "CUDA runtime, error 214"),
+    S("ecc", "gpu_hardware_xid", 0.95, "cudaerroreccuncorrectable uncorrectable double dbe", r"uncorrectable ecc error|uncorrectable double[- ]bit|double[- ]bit ecc|cudaerroreccuncorrectable|cuda_error_ecc_uncorrectable|\bdbe\b[^\n]{0,20}(?:pending|error|retired)", "CUDA runtime, error 214"),
     S("ecc-remap", "gpu_hardware_xid", 0.85, "failure pending", r"remapping failure occurred\s*: yes|row remapper failure|pending\s*: yes", "nvidia-smi -q"),
     S("gpu-lost", "gpu_hardware_xid", 0.95, "handle lost reset", r"gpu is lost|unable to determine the device handle for gpu|nvml_error_gpu_is_lost|gpu requires reset|\[gpu requires reset\]|cuda error: device is lost", "NVML, nvidia-smi"),
     S("nvlink-error", "gpu_hardware_xid", 0.9, "nvlink cudaerrornvlinkuncorrectable", r"uncorrectable nvlink error|cudaerrornvlinkuncorrectable", "CUDA runtime, error 220"),
@@ -99,7 +105,7 @@ ROWS: tuple[S, ...] = (
     S("smi-err", "gpu_hardware_xid", 0.7, "err", r"^\|(?! nvidia-smi)[^\n]{0,120}\berr!", "nvidia-smi"),
     S("hw-stack", "gpu_hardware_xid", 0.75, "hardware cudaerrorhardwarestackerror", r"cudaerrorhardwarestackerror|cuda error: hardware stack error", "CUDA runtime, error 714"),
     # ---- compute mode, MIG, indices
-    S("gpu-busy", "gpu_exclusive_mode", 0.9, "cudaerrordevicealreadyinuse cudaerrordevicesunavailable unavailable", r"cuda-capable device(?:\(s\)|s) (?:is/)?are busy or unavailable|cudaerrordevicesunavailable|cudaerrordevicealreadyinuse|cuda_error_device_unavailable|cuda_error_devices_unavailable", "CUDA runtime, error 46"),
+    S("gpu-busy", "gpu_exclusive_mode", 0.9, "cudaerrordevicealreadyinuse cudaerrordevicesunavailable unavailable exclusive", r"cuda-capable device(?:\(s\)|s) (?:is/)?are busy or unavailable|cudaerrordevicesunavailable|cudaerrordevicealreadyinuse|cuda_error_device_unavailable|cuda_error_devices_unavailable|exclusive[-_ ](?:process|thread)(?: compute)?(?: mode| device)[^\n]{0,40}(?:in use|holds|another|busy|already)?", "CUDA runtime, error 46"),
     S("smi-exclusive", "gpu_exclusive_mode", 0.6, "process thread prohibited", r"(?:\||%)\s{1,12}(?:e\. (?:process|thread)|prohibited)\s*\|", "nvidia-smi"),
     S("smi-q-exclusive", "gpu_exclusive_mode", 0.6, "exclusive prohibited", r"compute mode\s*: (?:exclusive_process|exclusive_thread|prohibited)", "nvidia-smi -q"),
     S("context-refused", "", 0.0, "cudeviceprimaryctxretain", r"cudeviceprimaryctxretain[^\n]{0,120}cuda_error_\w+", "TensorFlow, XLA"),

@@ -41,3 +41,8 @@ def not_loaded(library: str) -> str:
         r"(?:dlopen|load|open|find|locate)[^\n]{0,40}?"
     )
     return rf"{library}{said_after}|{said_before}{library}"
+
+
+def same_line(one: str, other: str, gap: int = 80) -> str:
+    """Return the expression for two things in one line, in either order."""
+    return rf"{one}[^\n]{{0,{gap}}}?{other}|{other}[^\n]{{0,{gap}}}?{one}"
