@@ -200,9 +200,40 @@ def rule_image_driver(report: Report, found: Found) -> Iterator[Evidence]:
 
 def rule_library_path(report: Report, found: Found) -> Iterator[Evidence]:
     """cuBLAS refuses valid calls where LD_LIBRARY_PATH brings in another one."""
-    if {"library-path", "cublas-value"} <= found.keys():
-        lines = (found["library-path"][0], found["cublas-value"][0])
-        yield Evidence("mixed_cuda_libs", 0.8, "", lines, "library-path")
+    failing = [found[id][0] for id in ("cublas-value", "cudnn-error") if id in found]
+    if failing and "library-path" in found:
+        yield Evidence(
+            "mixed_cuda_libs", 0.8, "", (found["library-path"][0], *failing), "library-path"
+        )
+
+
+# words in the line of a binary that does not load → whose it is; the first that is found counts
+_OWNERS = (
+    (r"torchvision|torchaudio", "torchvision_torchaudio_mismatch", 0.88),
+    (r"xformers", "xformers_torch_mismatch", 0.88),
+    (r"flash_?attn", "flash_attn_abi_mismatch", 0.9),
+    (r"bitsandbytes", "bnb_cuda_setup_failed", 0.8),
+    (r"triton", "triton_torch_mismatch", 0.75),
+    (r"torch\\+lib\\|/torch/lib/|libtorch|nvidia/\w+/lib/", "mixed_cuda_libs", 0.6),
+    (r"\.pyd\b|_cuda\b|_c\.|\b_ext\b|cxx11_?abi", "flash_attn_abi_mismatch", 0.6),
+)
+
+
+def rule_broken_binary(report: Report, found: Found) -> Iterator[Evidence]:
+    """A compiled file does not load: whose it is says which package is of another build."""
+    for match in found.get("broken-binary", ()):
+        for words, cause_id, strength in _OWNERS:
+            if re.search(words, match.line_lowered):
+                yield Evidence(cause_id, strength, "", (match,), "broken-binary")
+                break
+
+
+def rule_two_wheels(report: Report, found: Found) -> Iterator[Evidence]:
+    """The CUDA libraries of two majors are installed from wheels, and one does not load."""
+    wheels = found.get("nvidia-wheel", [])
+    if len({match.groups[0] for match in wheels}) > 1 and "broken-binary" in found:
+        why = "The nvidia wheels are of two CUDA majors."
+        yield Evidence("mixed_cuda_libs", 0.8, why, (wheels[0], wheels[-1]), "two-wheels")
 
 
 _NO_KERNEL = ("no-kernel-image", "invalid-device-function")
@@ -503,6 +534,8 @@ RULES: tuple[Rule, ...] = (
     rule_exclusive,
     rule_image_driver,
     rule_library_path,
+    rule_broken_binary,
+    rule_two_wheels,
     rule_extension_arch,
     rule_companion,
     rule_mig,

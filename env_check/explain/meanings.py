@@ -171,6 +171,17 @@ def _cudart_dll(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return ("cuda_major_mismatch_extension", 0.2) if "tensorflow-goes-on" in found else None
 
 
+def _libcuda_prose(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """TensorFlow says it on every machine without a GPU: there it is no fault."""
+    if report.platform == "wsl":
+        return "wsl_libcuda_not_found", 0.75
+    if "tensorflow" in _lines(found, "libcuda-prose") or "could not find cuda drivers" in _lines(
+        found, "libcuda-prose"
+    ):
+        return "driver_missing_or_not_loaded", 0.2
+    return ("container_no_gpu_flag", 0.7) if report.is_container else None
+
+
 def _wheel_library(report: Report, found: Found) -> Optional[tuple[str, float]]:
     return ("mixed_cuda_libs", 0.2) if "tensorflow-goes-on" in found else None
 
@@ -348,6 +359,7 @@ MEANINGS: dict[str, Meaning] = {
     "torch-no-driver": _no_driver,
     "nvml-not-found": _no_driver,
     "libcuda-missing": _libcuda,
+    "libcuda-prose": _libcuda_prose,
     "libnvml-missing": _libnvml,
     "smi-no-driver": _wsl_sees_none,
     "smi-no-devices": _wsl_sees_none,
