@@ -78,7 +78,7 @@ class DataSource(Section):
     """One file or hub data set."""
 
     path: PathText
-    """Local .jsonl, .json, .csv or .parquet file, or the name of a data set on the hub."""
+    """Local .jsonl, .json, .csv, .tsv (or .gz, .zst), .parquet file, or a data set of the hub."""
     format: Format = "messages"
     """What a row holds; see docs/jobs.md for the columns of each format."""
     split: Text | None = None

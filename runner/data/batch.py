@@ -21,7 +21,7 @@ from runner.data.faults import RowFault
 from runner.data.formats import Chat, Converter, Message, Pair, Sample, Text
 from runner.data.identifiers import find_identifiers
 from runner.data.notes import Note, NoteLog
-from runner.data.rows import Row
+from runner.data.row import Row
 from runner.data.select import digest
 from runner.data.sketch import Keys, sketch
 from runner.data.template import ChatTemplate

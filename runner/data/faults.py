@@ -57,6 +57,16 @@ KINDS = {
         "it is no character and cannot be tokenised",
         "write the whole pair, or set `data.on_bad_row: drop`",
     ),
+    "data-huge-line": FaultKind(
+        "a line of more than 64 MiB",
+        "the file may have no line ends, and a row must fit into memory",
+        "write one object a line",
+    ),
+    "data-prompt-mismatch": FaultKind(
+        "`prompt` is not what stands before the answers in `chosen` and `rejected`",
+        "the answers would be learnt for another question",
+        "mend the row, or leave `prompt` out: it is then what both have in common",
+    ),
     "data-csv-width": FaultKind(
         "a row with more or fewer fields than the header",
         "its fields would land in the wrong columns",

@@ -17,11 +17,14 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner.data.faults import RowFault, kind_of, shown_name, shown_names
+from runner.data.guess import format_hint, role_hint
 from runner.spec import Format
+
+SHORT_PROMPT = 20  # characters
 
 Message = dict[str, str]  # role and content
 
@@ -72,7 +75,7 @@ class Pair:
     prompt: list[Message] | str
     chosen: list[Message] | str
     rejected: list[Message] | str
-    is_prompt_repeated: bool = False  # the row has it in front of both answers too
+    is_prompt_repeated: bool = field(default=False, compare=False)  # before both answers too
 
 
 Sample = Chat | Text | Pair
@@ -90,6 +93,7 @@ class Converter:
     def __init__(
         self, format: Format, columns: Mapping[str, str] | None, *, has_template: bool
     ) -> None:
+        self.format = format
         self.names = {name: name for name in EXPECTED[format]} | dict(columns or {})
         self.has_template = has_template
         self.ignored_keys: Counter[str] = Counter()  # keys of a message that no text is made of
@@ -167,7 +171,7 @@ class Converter:
         check_text(chosen, "chosen")
         check_text(rejected, "rejected")
         if prompt is not None:
-            return Pair(check_text(prompt, "prompt"), chosen, rejected)
+            return self._prompted_pair(check_text(prompt, "prompt"), chosen, rejected)
         shared = _common_length(chosen, rejected)
         if not chosen[:shared].strip():
             raise RowFault("data-missing-column", "no `prompt`, and no first words in common")
@@ -175,20 +179,40 @@ class Converter:
             shared -= 1  # the space belongs to the answer, as in trl.extract_prompt
         return Pair(chosen[:shared], chosen[shared:], rejected[shared:])
 
+    def _prompted_pair(self, prompt: str, chosen: str, rejected: str) -> Pair:
+        starts = [answer.startswith(prompt) for answer in (chosen, rejected)]
+        # a short prompt may well be the first word of an answer
+        if len(prompt) < SHORT_PROMPT or not any(starts):
+            return Pair(prompt, chosen, rejected)
+        if not all(starts):
+            raise RowFault("data-prompt-mismatch", "one answer begins with it, the other does not")
+        chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
+        check_text(chosen, "chosen")
+        check_text(rejected, "rejected")
+        return Pair(prompt, chosen, rejected, is_prompt_repeated=True)
+
     def _chat_pair(self, prompt: Any, chosen: Any, rejected: Any) -> Pair:
         answers = self._side(chosen, "chosen"), self._side(rejected, "rejected")
-        context = answers[0][: _common_length(*answers)]
-        # A prompt given as a string beside whole conversations repeats their first turn.
-        if isinstance(prompt, list) or (isinstance(prompt, str) and not context):
-            context = self._side(prompt, "prompt")
+        shared = answers[0][: _common_length(*answers)]
+        given = None if prompt is None else self._side(prompt, "prompt")
+        is_repeated = False
+        if given is None:
+            context, answers = shared, _without(answers, len(shared))
+        elif isinstance(prompt, str) and given[0] in shared:
+            # whole conversations beside the prompt as a string: it is one of their first turns
+            context, answers = shared, _without(answers, len(shared))
+        elif all(answer[: len(given)] == given for answer in answers):
+            context, answers, is_repeated = given, _without(answers, len(given)), True
         else:
-            answers = answers[0][len(context) :], answers[1][len(context) :]
+            context = given
+            if any(answer[0]["role"] != "assistant" for answer in answers):
+                raise RowFault("data-prompt-mismatch")
         for name, answer in zip(("chosen", "rejected"), answers, strict=True):
             if not answer or answer[-1]["role"] != "assistant":
                 raise RowFault("data-no-assistant", f"{name} must end with an assistant turn")
         if not context:
             raise RowFault("data-missing-column", "no `prompt`, and no first turns in common")
-        return Pair(context, *answers)
+        return Pair(context, *answers, is_prompt_repeated=is_repeated)
 
     def _text(self, row: dict[str, Any]) -> Sample:
         return Text("", check_text(self._required(row, "text"), "text"))
@@ -202,6 +226,7 @@ class Converter:
         raise RowFault(
             "data-missing-column",
             f"no {shown_name(column)}{hint}; the row has {shown_names(list(row))}",
+            format_hint(row, self.format),
         )
 
     def _optional_text(self, row: dict[str, Any], name: str) -> str:
@@ -224,7 +249,12 @@ class Converter:
         self, value: Any, field: str, role_key: str, text_key: str, roles: Mapping[str, str]
     ) -> list[Message]:
         if not isinstance(value, list):
-            raise RowFault("data-wrong-type", f"{field} is a {kind_of(value)}, a list expected")
+            is_encoded = isinstance(value, str) and value.lstrip().startswith(("[", "{"))
+            raise RowFault(
+                "data-wrong-type",
+                f"{field} is a {kind_of(value)}, a list expected",
+                "decode it: the column holds JSON as a string (json.loads)" if is_encoded else "",
+            )
         if not value:
             raise RowFault("data-empty-content", f"{field} is an empty list")
         role_key, text_key = self.names.get(role_key, role_key), self.names.get(text_key, text_key)
@@ -255,11 +285,14 @@ class Converter:
             missing = role_key if role_key not in turn else text_key
             keys = shown_names(list(turn))
             raise RowFault(
-                "data-missing-column", f"{field} has no {shown_name(missing)}; it has {keys}"
+                "data-missing-column",
+                f"{field} has no {shown_name(missing)}; it has {keys}",
+                format_hint({field.partition("[")[0]: [turn]}, self.format),
             )
         role = turn[role_key]
         if not isinstance(role, str) or role not in roles:
-            raise RowFault("data-unknown-role", f"{field}.{role_key} is {shown_name(role)}")
+            hint = role_hint(role) if isinstance(role, str) else ""
+            raise RowFault("data-unknown-role", f"{field}.{role_key} is {shown_name(role)}", hint)
         if len(turn) > 2:
             unread = (key for key in turn if key not in (role_key, text_key))
             self.ignored_keys.update(key for key in unread if turn[key] is not None)
@@ -283,7 +316,8 @@ def check_text(value: Any, field: str) -> str:
         RowFault: it is no string, holds nothing but white space, or cannot be tokenised.
     """
     if not isinstance(value, str):
-        raise RowFault("data-wrong-type", f"{field} is a {kind_of(value)}, a string expected")
+        hint = "join its text parts to one string" if isinstance(value, list) else ""
+        raise RowFault("data-wrong-type", f"{field} is a {kind_of(value)}, a string expected", hint)
     if not value.strip():
         raise RowFault("data-empty-content", field)
     if "\0" in value:
@@ -300,6 +334,12 @@ def _with_assistant(chat: Chat) -> Chat:
     if any(turn["role"] == "assistant" for turn in chat.messages[chat.num_context :]):
         return chat
     raise RowFault("data-no-assistant")
+
+
+def _without(
+    answers: tuple[list[Message], list[Message]], count: int
+) -> tuple[list[Message], list[Message]]:
+    return answers[0][count:], answers[1][count:]
 
 
 def _classic_alpaca(

@@ -14,7 +14,8 @@ from runner.data.faults import FaultLog, RowFault, shown_name
 from runner.data.formats import Converter
 from runner.data.notes import NoteLog, rare
 from runner.data.report import SourceReport
-from runner.data.rows import ReadCounts, Row, Source, place, read_rows
+from runner.data.row import ReadCounts, Row
+from runner.data.rows import Source, place, read_rows
 from runner.data.select import Indices, identities
 from runner.data.spool import Spool
 from runner.data.template import ChatTemplate

