@@ -1,8 +1,9 @@
 """`make lock`: resolve the inputs in locks/ with uv and write the locks. Needs the dev layer.
 
 cu130.lock is resolved; everything else follows it. cpu.lock is the same set with the CPU build of
-torch and without CUDA's packages; the others are resolved under its versions. So a version above
-torch is chosen once, and no lock can hold two builds of torch.
+torch and without CUDA's packages; the others are resolved under its versions, those of older CUDA
+under the ones above torch. So a version above torch is chosen once, and no lock can hold two builds
+of torch.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from bootstrap.errors import SetupError
 from bootstrap.lockfile import Pin, parse_lock, render_lock
 
 MACHINES = ("x86_64", "aarch64")
+OLDER_CUDA = ("cu128", "cu126")  # x86-64 alone: the index has no CUDA build of theirs for arm64
 PYTHONS = {
     "cu130": ["3.11", "3.12"],
+    "cu128": ["3.11", "3.12"],
+    "cu126": ["3.11", "3.12"],
     "dev": ["3.11", "3.12"],
     "cli": ["3.10", "3.11", "3.12", "3.13"],
     "mlflow": ["3.11", "3.12"],
@@ -38,12 +42,14 @@ def make_locks(root: Path, *, options: Sequence[str] = ()) -> dict[str, str]:
         SetupError: the inputs contradict each other, or no index answers.
     """
     cu130 = resolve(root, "cu130", options=options)
-    above_torch = [pin for pin in cu130 if pin.name != "torch"]
+    others = [pin for pin in cu130 if pin.name != "torch"]
+    above_torch = [pin for pin in others if pin.is_direct or not _is_of_cuda(pin)]
     pins = {
         "cu130": cu130,
         "cpu": with_cpu_torch(cu130, parse_lock((root / "locks/cpu.in").read_text())),
+        **{name: resolve(root, name, under=above_torch, options=options) for name in OLDER_CUDA},
         **{
-            name: resolve(root, name, under=above_torch, options=options)
+            name: resolve(root, name, under=others, options=options)
             for name in ("cli", "dev", "mlflow")
         },
     }
@@ -102,7 +108,9 @@ def resolve(
             output.write_text(_lock(root, name).read_text())
         _uv(root, name, constraints, output, options)
         pins = parse_lock(output.read_text())
-    return tuple(simplified for pin in pins if (simplified := simplify_marker(pin, PYTHONS[name])))
+    machines = MACHINES[:1] if name in OLDER_CUDA else MACHINES
+    simplified = (simplify_marker(pin, PYTHONS[name], machines) for pin in pins)
+    return tuple(pin for pin in simplified if pin)
 
 
 def _uv(root: Path, name: str, constraints: Path, output: Path, options: Sequence[str]) -> None:
@@ -128,7 +136,7 @@ def _uv(root: Path, name: str, constraints: Path, output: Path, options: Sequenc
 def with_cpu_torch(pins: Iterable[Pin], cpu_input: Iterable[Pin]) -> tuple[Pin, ...]:
     """Return the pins of a CUDA lock with the CPU build of torch in place of the CUDA one."""
     (cpu_torch,) = (pin for pin in cpu_input if pin.name == "torch")
-    kept = (p for p in pins if p.is_direct or not p.name.startswith(CUDA_PACKAGES))
+    kept = (p for p in pins if p.is_direct or not _is_of_cuda(p))
     return tuple(
         dataclasses.replace(
             pin,
@@ -140,11 +148,15 @@ def with_cpu_torch(pins: Iterable[Pin], cpu_input: Iterable[Pin]) -> tuple[Pin, 
     )
 
 
-def simplify_marker(pin: Pin, pythons: list[str]) -> Pin | None:
+def _is_of_cuda(pin: Pin) -> bool:
+    return pin.name.startswith(CUDA_PACKAGES)
+
+
+def simplify_marker(pin: Pin, pythons: list[str], machines: Sequence[str] = MACHINES) -> Pin | None:
     """Say a marker by Python version alone; drop it, or the pin, where it divides nothing."""
     if pin.marker is None:
         return pin
-    held = {machine: _pythons_where(pin.marker, machine, pythons) for machine in MACHINES}
+    held = {machine: _pythons_where(pin.marker, machine, pythons) for machine in machines}
     first, *others = held.values()
     if any(other != first for other in others):
         return pin

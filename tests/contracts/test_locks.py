@@ -11,8 +11,8 @@ from bootstrap.lockfile import Pin, inputs_of, parse_lock
 from bootstrap.locking import inputs_digest
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("cpu", "cu130", "cli", "dev", "mlflow")
-TORCH = {"cpu": ["2.13.0+cpu"], "cu130": ["2.13.0"], "cli": [], "dev": [], "mlflow": []}
+TRAINING = {"cpu": "2.13.0+cpu", "cu130": "2.13.0", "cu128": "2.10.0", "cu126": "2.7.1"}
+NAMES = (*TRAINING, "cli", "dev", "mlflow")
 
 
 def text_of(name: str) -> str:
@@ -61,13 +61,14 @@ def test_every_pin_has_hashes(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_lock_holds_one_build_of_torch(name: str) -> None:
     """No lock mixes torch's CPU and CUDA builds, and the thin locks hold none."""
-    assert [pin.version for pin in pins_of(name) if pin.name == "torch"] == TORCH[name]
+    found = [pin.version for pin in pins_of(name) if pin.name == "torch"]
+    assert found == ([TRAINING[name]] if name in TRAINING else [])
 
 
-@pytest.mark.parametrize("name", ["cpu", "cu130"])
+@pytest.mark.parametrize("name", TRAINING)
 def test_torch_is_pinned_to_its_build(name: str) -> None:
     """`==` would let pip take the CPU build for the CUDA one; `===` is literal."""
-    assert f"\ntorch==={TORCH[name][0]} \\\n" in text_of(name)
+    assert f"\ntorch==={TRAINING[name]} \\\n" in text_of(name)
 
 
 def test_cpu_torch_has_a_wheel_for_each_python_and_processor() -> None:
@@ -77,9 +78,10 @@ def test_cpu_torch_has_a_wheel_for_each_python_and_processor() -> None:
     assert torch.hashes == wanted.hashes and len(torch.hashes) == 4
 
 
-def test_cpu_and_cuda_agree_above_torch() -> None:
-    """The two training locks differ in torch and CUDA's packages, and in nothing else."""
-    cpu, cuda = versions_of("cpu"), versions_of("cu130")
+@pytest.mark.parametrize("name", ["cu130", "cu128", "cu126"])
+def test_cpu_and_cuda_agree_above_torch(name: str) -> None:
+    """The training locks differ in torch and CUDA's packages, and in nothing else."""
+    cpu, cuda = versions_of("cpu"), versions_of(name)
     extra = {name for name in cuda if name not in cpu}
     assert all(name.startswith(("nvidia-", "cuda-", "triton")) for name in extra) and extra
     assert {**cuda, "torch": ""} == {**cpu, **{name: cuda[name] for name in extra}, "torch": ""}
