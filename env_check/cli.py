@@ -26,6 +26,7 @@ examples:
   env-check                                  what is broken here, why, and how to mend it
   env-check --deep                           try torch, 4-bit, one training step, each alone
   env-check --network                        also: hub, token, tracking server
+  env-check --image trainbox:cu130           the same inside an image, and does it fit this machine
   env-check --markdown                       a report to paste into an issue
   env-check collect > facts.json             on the machine that has the trouble
   env-check --facts facts.json               on another

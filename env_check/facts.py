@@ -330,6 +330,32 @@ class Requirements:
 
 
 @dataclass(frozen=True)
+class Image:
+    """A container image on this machine, and what a container of it sees (`--image`)."""
+
+    reference: str
+    problem: str = ""
+    """Why nothing was seen inside: `not on this machine`, `no python3`, or the engine's words."""
+    machine: str = ""
+    """x86_64, aarch64, … as the image says."""
+    variant: str = ""
+    """Label of an image of trainbox: cu130, cu128, cu126, cpu."""
+    labelled_python: str = ""
+    """Label of an image of trainbox: 3.12."""
+    required_cuda: str = ""
+    """NVIDIA_REQUIRE_CUDA, which the GPU runtime checks before it starts a container."""
+    gpu_refusal: str = ""
+    """The engine's words where it was asked for the GPU and gave none."""
+    has_gpu: bool = False
+    """The container was given the GPU."""
+    host: Host = Host()
+    """Distribution and C library of the image; the kernel is that of this machine."""
+    gpu: Gpu = Gpu()
+    """As seen inside."""
+    python: Python = Python()
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything known of one machine at one time."""
 
@@ -341,6 +367,8 @@ class Facts:
     storage: Storage = Storage()
     network: Network = Network()
     requirements: Optional[Requirements] = None
+    image: Optional[Image] = None
+    """Where there is one, `python` and `deep` are those inside it."""
     deep: tuple[StepResult, ...] = ()
     unread: tuple[str, ...] = ()
     """Probes that did not come back, with the reason."""

@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from env_check.collect import collect
 from env_check.facts import Facts, FactsError, Requirements, versioned
-from env_check.inference import needs_hub
+from env_check.inference import has_gpu, needs_hub, with_image
 from env_check.system import LocalSystem
 
 HAND_OVER = "trainbox check --job JOB --requirements-only > FILE"
@@ -19,6 +19,9 @@ HAND_OVER = "trainbox check --job JOB --requirements-only > FILE"
 def add_gathering_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deep", action="store_true", help="try the stack in child processes")
     parser.add_argument("--network", action="store_true", help="ask hub and tracking server too")
+    parser.add_argument(
+        "--image", metavar="REF", help="look into this image and compare it with this machine"
+    )
     parser.add_argument("--facts", metavar="FILE", help="judge collected facts, not this machine")
     parser.add_argument(
         "--requirements", metavar="FILE", help="compare with what a job wants (docs/env-check.md)"
@@ -41,11 +44,11 @@ def gather(args: argparse.Namespace) -> Facts:
     """
     wants = _from_file(args.requirements, Requirements, "requirements-unreadable", HAND_OVER)
     if args.facts:
-        if args.deep or args.network:
+        if args.deep or args.network or args.image:
             raise Refused(
                 "cli-arguments",
-                "--deep and --network try this machine, --facts is of another",
-                fix="leave out --deep and --network, or --facts",
+                "--deep, --network and --image try this machine, --facts is of another",
+                fix="leave out --facts, or these",
             )
         facts = _from_file(args.facts, Facts, "facts-unreadable", "env-check collect > facts.json")
         judged: Facts = replace(facts, requirements=wants or facts.requirements)
@@ -56,11 +59,23 @@ def gather(args: argparse.Namespace) -> Facts:
         from env_check.probes.network import ask
 
         facts = replace(facts, network=ask(system, facts.network, wants, is_asked=args.network))
+    if args.image:
+        return _with_image(system, facts, args)
     if args.deep:
         from env_check.deep.run import try_stack
 
         facts = replace(facts, deep=try_stack(system, facts, _progress))
     return facts
+
+
+def _with_image(system: LocalSystem, facts: Facts, args: argparse.Namespace) -> Facts:
+    from env_check.probes.image import probe
+
+    if args.deep:
+        _progress(f"trying the stack inside {args.image} (minutes) …")
+    machine, wants_gpu = facts.host.machine, has_gpu(facts)
+    image, deep = probe(system, args.image, machine=machine, wants_gpu=wants_gpu, deep=args.deep)
+    return with_image(facts, image, deep)
 
 
 def is_asking(wants: Requirements) -> bool:

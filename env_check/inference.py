@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
 from env_check import support
-from env_check.facts import Facts, Requirements, Unknown, known
+from env_check.facts import Facts, Image, Requirements, StepResult, Unknown, known
 
 # Device ids of vendor 10de by chip family, first and last. Source: the PCI ID database (pci.ids).
 CHIPS: tuple[tuple[int, int, str], ...] = (
@@ -120,6 +121,16 @@ def torch_build(facts: Facts) -> Optional[support.TorchBuild]:
     if not cuda:
         return None
     return support.torch_build(torch_version(facts), cuda, facts.host.machine)
+
+
+def with_image(facts: Facts, image: Image, deep: tuple[StepResult, ...] = ()) -> Facts:
+    """Return a machine whose Python is that of an image: what training in it would meet."""
+    return replace(facts, image=image, python=image.python, deep=deep)
+
+
+def inside(image: Image) -> Facts:
+    """Return a container of an image as a machine of its own."""
+    return Facts(host=image.host, gpu=image.gpu, python=image.python)
 
 
 def needs_hub(wants: Optional[Requirements]) -> bool:

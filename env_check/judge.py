@@ -6,16 +6,24 @@ from typing import Optional
 
 from env_check.facts import Facts
 from env_check.findings import Finding, Status
+from env_check.inference import inside
 from env_check.rules.rule import Rule
-from env_check.rules.table import RULES
+from env_check.rules.table import INSIDE, RULES
 
 SEVERITY = {Status.FAIL: 0, Status.UNKNOWN: 1, Status.WARN: 2, Status.OK: 3}
 
 
 def judge(facts: Facts, rules: tuple[Rule, ...] = RULES) -> tuple[Finding, ...]:
     """Return what is wrong, faults from the lowest layer up, then unknowns, then warnings."""
-    found = [(rule, finding) for rule in rules for finding in [rule(facts)] if finding]
+    found = _asked(rules, facts)
+    if facts.image is not None and facts.image.has_gpu:
+        known = {finding.id for _, finding in found}
+        found += [pair for pair in _asked(INSIDE, inside(facts.image)) if pair[1].id not in known]
     return fold(found)
+
+
+def _asked(rules: tuple[Rule, ...], facts: Facts) -> list[tuple[Rule, Finding]]:
+    return [(rule, finding) for rule in rules for finding in [rule(facts)] if finding]
 
 
 def fold(found: list[tuple[Rule, Finding]]) -> tuple[Finding, ...]:

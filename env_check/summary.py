@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from env_check.choose import Choice
-from env_check.facts import Facts, Requirements, Unknown, known
+from env_check.facts import Facts, Image, Requirements, Unknown, known
 from env_check.findings import Finding, Status
 from env_check.inference import card_names, driver, gib, has_gpu
+
+
+DEMO = "demo and tests will run"
 
 
 def lines(facts: Facts) -> tuple[tuple[str, str], ...]:
@@ -15,6 +18,7 @@ def lines(facts: Facts) -> tuple[tuple[str, str], ...]:
         ("GPU", _gpu(facts)),
         ("driver", _driver(facts)),
         ("docker", _docker(facts)),
+        *((("image", _image(facts.image)),) if facts.image else ()),
         ("python", _python(facts)),
         ("torch", _torch(facts)),
         ("memory", _memory(facts)),
@@ -74,13 +78,26 @@ def _docker(facts: Facts) -> str:
     return f"{server}, {gpu}" if has_gpu(facts) else server
 
 
+def _image(image: Image) -> str:
+    """Return what the image is; the lines below it are of its inside."""
+    if image.problem:
+        return f"{image.reference}: {image.problem}"
+    words = [image.reference, image.host.distribution_name, image.machine]
+    gpu = "the GPU reaches it" if image.has_gpu and image.gpu.init_code == 0 else ""
+    return ", ".join(word for word in (*words, gpu) if word)
+
+
 def _python(facts: Facts) -> str:
+    if not facts.python.version:
+        return "not seen"
     kind = ", virtual environment" if facts.python.is_virtual else ""
     return f"{facts.python.version}{kind}"
 
 
 def _torch(facts: Facts) -> str:
     packages = facts.python.packages
+    if "torch" not in packages and facts.image:
+        return "not in the image" if facts.python.version else "not seen"
     if "torch" not in packages:
         return "not installed here (the image or `make setup` brings it)"
     cuda = facts.python.torch_cuda
@@ -151,6 +168,9 @@ def verdict(facts: Facts, findings: tuple[Finding, ...], choice: Choice) -> str:
     tail = f" ({warnings} warning{'s' if warnings > 1 else ''})" if warnings else ""
     if facts.requirements:
         tail = f"; nothing stands in the way of the job{tail}"
+    ready = f"ready: image variant {choice.variant}"
+    if facts.image:
+        ready = f"ready: {facts.image.reference} runs here"
     if not has_gpu(facts):
-        return f"CPU only: demo and tests will run{tail}"
-    return f"ready: image variant {choice.variant}{tail}"
+        ready = f"CPU only: {f'{facts.image.reference} runs here' if facts.image else DEMO}"
+    return ready + tail

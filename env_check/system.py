@@ -96,7 +96,9 @@ class Answer:
 class System(Protocol):
     """A machine as probes see it. No method raises; absent is None, forbidden is None too."""
 
-    def run(self, command: Sequence[str], *, timeout_seconds: float = 5.0) -> Output: ...
+    def run(
+        self, command: Sequence[str], *, timeout_seconds: float = 5.0, given: bytes = b""
+    ) -> Output: ...
     def read(self, path: str) -> Optional[str]: ...
     def read_bytes(self, path: str, num_bytes: int) -> Optional[bytes]: ...
     def size(self, path: str) -> Optional[int]: ...
@@ -120,11 +122,14 @@ class System(Protocol):
 class LocalSystem:
     """This machine."""
 
-    def run(self, command: Sequence[str], *, timeout_seconds: float = 5.0) -> Output:
+    def run(
+        self, command: Sequence[str], *, timeout_seconds: float = 5.0, given: bytes = b""
+    ) -> Output:
+        """Run a command, with `given` on its standard input; it ends with all its children."""
         try:
             process = subprocess.Popen(
                 list(command),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if given else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, "LC_ALL": "C", "LANG": "C"},
@@ -135,7 +140,7 @@ class LocalSystem:
         except OSError as error:
             return Output(None, problem=(error.strerror or "not allowed").lower())
         try:
-            stdout, stderr = process.communicate(timeout=timeout_seconds)
+            stdout, stderr = process.communicate(given or None, timeout=timeout_seconds)
         except subprocess.TimeoutExpired:
             _kill(process)
             return Output(None, problem=f"no answer within {timeout_seconds:g} s")

@@ -10,7 +10,7 @@ import sys
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON (docs/env-check.md)")
     parser.add_argument("--facts", metavar="FILE", help="choose for the machine of collected facts")
-    parser.set_defaults(deep=False, network=False, requirements=None)
+    parser.set_defaults(deep=False, network=False, requirements=None, image=None)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import sys
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deep", action="store_true", help="try the stack in child processes")
     parser.add_argument("--network", action="store_true", help="ask hub and tracking server too")
+    parser.add_argument("--image", metavar="REF", help="look into this image too")
     parser.set_defaults(facts=None, requirements=None)
 
 

@@ -78,6 +78,8 @@ def other_machine(facts: Facts) -> Optional[Verdict]:
 def old_glibc(facts: Facts) -> Optional[Verdict]:
     """A C library older than 2.28, or musl: the wheels do not load."""
     glibc = facts.host.glibc
+    if facts.image is not None:
+        return None  # the image brings its own, which has a rule of its own
     if facts.host.system != "Linux" or (glibc and support.version(glibc) >= (2, 28)):
         return None
     seen = f"glibc {glibc}" if glibc else "no glibc (musl)"

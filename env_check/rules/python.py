@@ -39,7 +39,7 @@ def too_old(facts: Facts) -> Optional[Verdict]:
 def no_venv(facts: Facts) -> Optional[Verdict]:
     """Python without ensurepip: `make setup` could not make its environment."""
     python = facts.python
-    if python.has_ensurepip or python.is_virtual or not python.version:
+    if python.has_ensurepip or python.is_virtual or not python.version or facts.image:
         return None
     line = ".".join(python.version.split(".")[:2])
     return warning(

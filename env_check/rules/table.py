@@ -9,6 +9,7 @@ from env_check.rules import (
     driver,
     extensions,
     gpu,
+    image,
     job,
     network,
     platform,
@@ -22,6 +23,7 @@ FAMILIES = {
     "HOST": "operating system and machine",
     "DRV": "kernel module and driver",
     "CTR": "containers",
+    "IMG": "an image beside this machine (`--image`)",
     "GPU": "what a program sees of the GPU",
     "PY": "Python and its packages",
     "TORCH": "torch builds",
@@ -37,6 +39,7 @@ MODULES = (
     platform,
     driver,
     container,
+    image,
     gpu,
     python,
     torch,
@@ -50,4 +53,12 @@ MODULES = (
 
 RULES: tuple[Rule, ...] = tuple(
     value for module in MODULES for value in vars(module).values() if isinstance(value, Rule)
+)
+
+# What is asked of a container of an image besides: what it was given, and what its files hide.
+INSIDE: tuple[Rule, ...] = (
+    container.lost_devices,
+    container.no_compute_capability,
+    container.image_has_driver,
+    driver.compat_refused,
 )

@@ -29,7 +29,8 @@ BUILD_FITS = "`env-check` reports no TORCH finding"
 def fitting_build(facts: Facts) -> tuple[str, ...]:
     """Return how to get a torch build that passes the rules on this card and driver."""
     variant = choose(facts).variant
-    setup = "TRAINBOX_LOCK=cu130 make setup" if variant == "cu130" else ""
+    is_here = variant == "cu130" and facts.image is None
+    setup = "TRAINBOX_LOCK=cu130 make setup" if is_here else ""
     builds = [
         build
         for capability in capabilities(facts)
@@ -51,6 +52,8 @@ def fitting_build(facts: Facts) -> tuple[str, ...]:
 def _engine_serves(facts: Facts) -> bool:
     """Tell whether a container with the GPU can be started, so that the host's torch is idle."""
     engine = facts.engine
+    if facts.image is not None:
+        return False  # then this torch is the container's
     has_route = "nvidia" in engine.runtimes or bool(engine.cdi_devices)
     return bool(known(engine.server_version, None)) and has_route
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from env_check.collect import collect
+from env_check.facts import Facts, Image, Requirements, StepResult, decode
+from env_check.inference import with_image
 from env_check.system import Answer, Interpreter, Output, Package, Space
 
 HOSTS = Path(__file__).parents[1] / "fixtures" / "hosts"
@@ -34,7 +38,7 @@ def load_host(name: str) -> dict[str, Any]:
     host = dict(_parsed(name))
     if "like" in host:
         base = load_host(host.pop("like"))
-        for key in ("expect", "requirements", "answers", "deep"):
+        for key in ("expect", "requirements", "answers", "deep", "image"):
             base.pop(key, None)
         host = _merged(base, host)
     return host
@@ -66,7 +70,9 @@ class RecordedSystem:
         self.spaces: dict[str, dict[str, Any]] = _present(host.get("spaces"))
         self.binaries: dict[str, dict[str, Any]] = _present(host.get("binaries"))
 
-    def run(self, command: Sequence[str], *, timeout_seconds: float = 5.0) -> Output:
+    def run(
+        self, command: Sequence[str], *, timeout_seconds: float = 5.0, given: bytes = b""
+    ) -> Output:
         line = " ".join(word.rsplit("/", 1)[-1] for word in command)
         for key in sorted(self.commands, key=len, reverse=True):
             if line == key or line.startswith(key + " "):
@@ -170,3 +176,18 @@ class RecordedSystem:
 
     def home(self) -> str:
         return str(self.machine.get("home", "/home/someone"))
+
+
+def facts_of(host: dict[str, Any]) -> Facts:
+    """Return what the probes find on a recorded host, with the answers and wishes it records."""
+    facts = collect(RecordedSystem(host))
+    assert facts.unread == ()
+    if "answers" in host:
+        facts = replace(facts, network=replace(facts.network, **host["answers"]))
+    if "requirements" in host:
+        wants = decode(host["requirements"], Requirements, "requirements")
+        facts = replace(facts, requirements=wants)
+    deep = decode(host.get("deep", []), tuple[StepResult, ...], "deep")
+    if "image" in host:
+        return with_image(facts, decode(host["image"], Image, "image"), deep)
+    return replace(facts, deep=deep)

@@ -216,25 +216,12 @@ def test_an_engine_without_gpu_runtime_is_named() -> None:
     assert ids(replace(HEALTHY, engine=engine)) == ["CTR412"]
 
 
-@pytest.fixture
-def image() -> str:
-    """A local image with a python3, without asking any registry."""
-    if shutil.which("docker") is None:
-        pytest.skip("needs a Docker engine")
-    command = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"]
-    names = subprocess.run(command, capture_output=True, text=True).stdout.split()
-    ours = [name for name in names if name.startswith("trainbox") and "<none>" not in name]
-    if not ours:
-        pytest.skip("needs a local image of trainbox or its base")
-    return ours[0]
-
-
 @pytest.mark.docker
-def test_a_container_with_the_default_shared_memory_is_named(image: str) -> None:
+def test_a_container_with_the_default_shared_memory_is_named(image_name: str) -> None:
     """64 MiB, what an engine gives unasked, is STO801; with --shm-size it is gone."""
     root = Path(__file__).parents[2]
     start = ["docker", "run", "--rm", "--network", "none", "-v", f"{root}:/src:ro", "-w", "/src"]
-    check = ["-e", "PYTHONPATH=/src", image, "python3", "-m", "env_check", "--json"]
+    check = ["-e", "PYTHONPATH=/src", image_name, "python3", "-m", "env_check", "--json"]
 
     def found(*options: str) -> list[str]:
         done = subprocess.run([*start, *options, *check], capture_output=True, text=True)
@@ -245,10 +232,10 @@ def test_a_container_with_the_default_shared_memory_is_named(image: str) -> None
 
 
 @pytest.mark.docker
-def test_the_engine_s_own_words_are_explained(image: str) -> None:
+def test_the_engine_s_own_words_are_explained(image_name: str) -> None:
     """What a real engine without GPU runtime says to --gpus is explained as the missing toolkit."""
     done = subprocess.run(
-        ["docker", "run", "--rm", "--network", "none", "--gpus", "all", image, "true"],
+        ["docker", "run", "--rm", "--network", "none", "--gpus", "all", image_name, "true"],
         capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode == 0:

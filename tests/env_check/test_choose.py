@@ -8,8 +8,7 @@ from env_check import support
 from env_check.choose import GPU_VARIANTS, Target, choose, choose_for, target_of, text, why_not
 from env_check.facts import Device, Facts, Gpu, Host, PciCard, Unknown
 from env_check.tables.cuda_drivers import DRIVER_BRANCHES
-from tests.env_check.recorded import host_names, load_host
-from tests.env_check.test_rules import facts_of
+from tests.env_check.recorded import facts_of, host_names, load_host
 
 CAPABILITIES = sorted({card.capability for card in support.GPUS}, key=support.minor)
 BRANCHES = [f"{branch}.100.00" for branch in DRIVER_BRANCHES]

@@ -26,7 +26,9 @@ class Scripted(RecordedSystem):
         super().__init__(load_host("cpu-only"))
         self.output, self.groups = output, []
 
-    def run(self, command: Sequence[str], *, timeout_seconds: float = 5.0) -> Output:
+    def run(
+        self, command: Sequence[str], *, timeout_seconds: float = 5.0, given: bytes = b""
+    ) -> Output:
         self.groups.append(command[2])
         return self.output
 

@@ -13,8 +13,7 @@ from env_check.gather import is_asking
 from env_check.judge import judge
 from env_check.probes import network
 from env_check.system import Answer
-from tests.env_check.recorded import RecordedSystem, host_names, load_host
-from tests.env_check.test_rules import facts_of
+from tests.env_check.recorded import RecordedSystem, facts_of, host_names, load_host
 
 # Field → the host whose findings change when the field is taken back to its default.
 DECISIVE = {

@@ -10,14 +10,9 @@ from typing import Any
 import pytest
 
 from env_check.choose import choose
-from env_check.collect import collect
 from env_check.explain.causes import CAUSES
 from env_check.facts import (
-    Facts,
-    Requirements,
-    StepResult,
     Unknown,
-    decode,
     from_json,
     to_json,
     unknowns,
@@ -27,21 +22,9 @@ from env_check.judge import judge
 from env_check.render import as_json, markdown, text
 from env_check.rules.rule import Rule
 from env_check.rules.table import FAMILIES, RULES
-from tests.env_check.recorded import RecordedSystem, host_names, load_host
+from tests.env_check.recorded import facts_of, host_names, load_host
 
 HOSTS = host_names()
-
-
-def facts_of(host: dict[str, Any]) -> Facts:
-    facts = collect(RecordedSystem(host))
-    assert facts.unread == ()
-    if "answers" in host:
-        facts = replace(facts, network=replace(facts.network, **host["answers"]))
-    if "requirements" in host:
-        wants = decode(host["requirements"], Requirements, "requirements")
-        facts = replace(facts, requirements=wants)
-    deep = decode(host.get("deep", []), tuple[StepResult, ...], "deep")
-    return replace(facts, deep=deep)
 
 
 @pytest.mark.parametrize("name", HOSTS)
