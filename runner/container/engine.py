@@ -32,22 +32,40 @@ def connect(*, timeout_seconds: float | None = ENGINE_SECONDS) -> APIClient:
         BackendError: no engine answers, or this user may not speak to it.
     """
     import docker  # 0.3 s: only where an engine is wanted
-    from docker.context import ContextAPI
     from docker.errors import DockerException
 
-    host = os.environ.get("DOCKER_HOST")
+    host = engine_host()
     try:
-        if host is None:  # Docker Desktop and rootless engines stand in the current context
-            context = ContextAPI.get_current_context()
-            host = context.Host if context is not None else None
-        host = host or DEFAULT_HOST
         _knock(host)
         return docker.APIClient(
             base_url=host,
             timeout=timeout_seconds,  # type: ignore[arg-type]  # None is no limit
         )
     except (DockerException, OSError) as error:
-        raise engine_error(str(error), host or DEFAULT_HOST) from error
+        raise engine_error(str(error), host) from error
+
+
+def engine_host() -> str:
+    """Return the address of DOCKER_HOST, else of the current context, else the usual socket."""
+    if explicit := os.environ.get("DOCKER_HOST"):
+        return explicit
+    from docker.context import ContextAPI
+    from docker.errors import DockerException
+
+    try:  # Docker Desktop and rootless engines stand in the current context
+        context = ContextAPI.get_current_context()
+    except (DockerException, OSError) as error:
+        raise engine_error(str(error), DEFAULT_HOST) from error
+    return (context.Host if context is not None else None) or DEFAULT_HOST
+
+
+def is_reachable() -> bool:
+    """Tell whether anybody listens where the engine is expected."""
+    try:
+        _knock(engine_host())
+    except (BackendError, OSError):
+        return False
+    return True
 
 
 def _knock(host: str) -> None:

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from runner.container.engine import connect
+from runner.container.engine import connect, is_reachable
 from runner.errors import EXIT_STOPPED, BackendError
 from runner.record.layout import RunDir
 
@@ -140,8 +140,10 @@ class ContainerProcess:
         with os.fdopen(self._writer, "wb", buffering=0) as terminal:
             while True:
                 try:
-                    self._output = self._output or self._attach()
-                    self._copy(terminal)
+                    if self._output is None and is_reachable():
+                        self._output = self._attach()
+                    if self._output is not None:
+                        self._copy(terminal)
                 except BrokenPipeError:  # nobody looks any more
                     return
                 except OSError:
@@ -204,7 +206,7 @@ class ContainerProcess:
 
     def _answers(self) -> bool:
         try:
-            return bool(self._control.ping())
+            return is_reachable() and bool(self._control.ping())
         except OSError:
             return False
 
