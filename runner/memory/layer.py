@@ -5,7 +5,7 @@ from __future__ import annotations
 from runner.memory import ops
 from runner.memory.architecture import Architecture
 from runner.memory.parameters import Linear, layer_linears
-from runner.memory.settings import FLOAT32, Settings
+from runner.memory.settings import FLOAT32, Adapter, Settings
 from runner.memory.tape import Backward, Tape, Tensor
 
 LOG_SUM_EXP = 4  # bytes a head and token, kept by every flash-type kernel
@@ -188,13 +188,67 @@ class Layer:
 
     def _mlp(self, x: Tensor) -> Tensor:
         tape = self.tape
+        if self.arch.num_experts:
+            mixed = self._experts(x)
+            return ops.add(tape, mixed, self._shared_expert(x)) if "up_proj" in self.linears else mixed
         if not self.arch.is_gated:
             return self.linear(self._activate(self.linear(x, "fc1")), "fc2")
         if "gate_up_proj" in self.linears:
             packed = self.linear(x, "gate_up_proj")
             return self.linear(self._gate_packed(packed), "down_proj")
+        return self._gated_mlp(x)
+
+    def _gated_mlp(self, x: Tensor) -> Tensor:
         activated = self._activate(self.linear(x, "gate_proj"))
-        return self.linear(ops.mul(tape, activated, self.linear(x, "up_proj")), "down_proj")
+        return self.linear(ops.mul(self.tape, activated, self.linear(x, "up_proj")), "down_proj")
+
+    def _shared_expert(self, x: Tensor) -> Tensor:
+        """The expert every token goes through, weighed by a gate of its own."""
+        return ops.elementwise(self.tape, self._gated_mlp(x))
+
+    def _experts(self, x: Tensor) -> Tensor:
+        """Each token in as many rows as it has experts, in grouped products (`grouped_mm`)."""
+        tape, arch, size = self.tape, self.arch, x.itemsize
+        rows = self.tokens * arch.experts_per_token
+        shape = x.numel, size
+        chosen = tape.made(rows * arch.hidden, size, (x,), lambda _: (tape.new(*shape),))
+        packed = self._expert_product(chosen, arch.hidden, 2 * arch.intermediate)
+        del chosen
+        gated = self._gate_packed(packed)
+        del packed
+        out = self._expert_product(gated, arch.intermediate, arch.hidden)
+        del gated
+        out = ops.elementwise(tape, out, keep=(out,))  # times the router's weights
+        out = ops.elementwise(tape, out)  # back in the order of the tokens
+        return tape.made(*shape, (out,), self._spread(out))
+
+    def _expert_product(self, x: Tensor, inputs: int, outputs: int) -> Tensor:
+        """With an adapter on the experts, peft makes `W + delta` of all of them and keeps it."""
+        tape, adapter = self.tape, self.settings.adapter
+        numel = x.numel / inputs * outputs
+        if adapter is None or adapter.targets is not None:
+            return ops.matmul(tape, x, numel, is_trained=adapter is None)
+        weights = float(inputs) * outputs * self.arch.num_experts
+        delta = tape.new(weights, self._adapter_itemsize(adapter))
+        adapted = tape.new(weights, x.itemsize)
+        del delta
+        kept, shape = tape.keep(x, adapted), (x.numel, x.itemsize)
+
+        def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
+            grad = tape.new(*shape)
+            tape.scratch(weights * shape[1])
+            return (grad,)
+
+        return tape.made(numel, x.itemsize, (x,), backward)
+
+    def _adapter_itemsize(self, adapter: Adapter) -> int:
+        """Bytes an element of what adapters compute."""
+        return self.settings.compute_itemsize if self.settings.autocast else adapter.itemsize
+
+    def _spread(self, x: Tensor) -> Backward:
+        """The gradient of a sum is a view; as a tensor of its own it appears in the next step."""
+        numel, size = x.numel, x.itemsize
+        return lambda grad: (Tensor(grad.storage, numel, size),)
 
     def _gate_packed(self, packed: Tensor) -> Tensor:
         """`up * act(gate)`, the halves of one tensor."""

@@ -76,9 +76,19 @@ def adapter_tensors(arch: Architecture, settings: Settings) -> list[tuple[int, i
     pairs = [(adapter.r * linear.inputs, adapter.r * linear.outputs) for linear in linears]
     pairs *= arch.num_layers
     pairs += [(adapter.r * linear.inputs, adapter.r * linear.outputs) for linear in vision]
+    if adapter.targets is None:
+        pairs += _expert_pairs(arch, adapter.r) * arch.num_layers
     if adapter.targets is not None and "lm_head" in adapter.targets:
         pairs.append((adapter.r * arch.hidden, adapter.r * arch.vocab))
     return pairs
+
+
+def _expert_pairs(arch: Architecture, r: int) -> list[tuple[int, int]]:
+    """peft's `all-linear` adapts router and experts too; gate and up share twice the rank."""
+    if not arch.num_experts:
+        return []
+    num, h, f = arch.num_experts, arch.hidden, arch.intermediate
+    return [(r * h, r * num), (2 * r * num * h, 2 * r * num * 2 * f), (r * num * f, r * num * h)]
 
 
 def num_trained(arch: Architecture, settings: Settings) -> int:

@@ -1,0 +1,68 @@
+"""What auto becomes on a card: the fastest step that fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runner.memory.choose import ENOUGH_TOKENS, Step, choose_step, speed
+from runner.memory.estimate import Estimate, estimate
+from runner.memory.settings import Adapter, Quantization, Settings
+from tests.runner.memory.models import architecture
+
+LLAMA = architecture("Llama-3.1-8B")
+GIB = 2**30
+LENGTH = 2048
+POLICIES = ("off", "every_n", "full")
+
+
+def predict(step: Step) -> Estimate:
+    settings = Settings(
+        method="qlora",
+        rows=step.micro_batch_size,
+        length=LENGTH,
+        quantization=Quantization(bits=4, double_quant=True),
+        adapter=Adapter(r=16, targets=None),
+        optimizer=step.optim,
+    )
+    return estimate(LLAMA, replace(settings, checkpointing=step.checkpointing))
+
+
+def choose(memory_gib: float, sizes: tuple[int, ...] = (1, 2, 4, 8, 16)) -> tuple[Step, bool]:
+    return choose_step(
+        sizes, POLICIES, ("adamw_torch_fused",), LENGTH, int(memory_gib * GIB), predict
+    )
+
+
+def test_more_memory_never_makes_a_slower_step() -> None:
+    """From a small card to a large one, fewer launches are waited for and less is redone."""
+    steps = [choose(gib)[0] for gib in (10, 16, 24, 48, 80, 141)]
+    speeds = [speed(step, LENGTH) for step in steps]
+    assert speeds == sorted(speeds)
+    assert steps[0].checkpointing == "full"
+    assert steps[-1].checkpointing == "off"
+
+
+def test_what_is_chosen_fits_with_a_margin() -> None:
+    """The expected use of the card stays below nine tenths and a bit."""
+    for gib in (12, 24, 80):
+        step, is_found = choose(gib)
+        assert is_found
+        assert predict(step).device_bytes <= 0.92 * gib * GIB
+
+
+def test_no_step_is_larger_than_keeps_a_card_busy() -> None:
+    """More tokens than enough gain nothing, whatever memory is left."""
+    step, _ = choose(1000)
+    assert step.micro_batch_size * LENGTH == ENOUGH_TOKENS
+
+
+def test_a_card_too_small_gets_the_least_and_is_told() -> None:
+    """Where nothing fits, the smallest step is planned and said not to fit."""
+    step, is_found = choose(6)
+    assert not is_found
+    assert step == Step(micro_batch_size=1, checkpointing="full", optim="adamw_torch_fused")
+
+
+def test_what_the_job_fixes_is_not_touched() -> None:
+    """A micro-batch the job gives is the only one tried."""
+    assert choose(24, sizes=(2,))[0].micro_batch_size == 2
