@@ -3,47 +3,123 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from runner.backends.base import Backend
-from runner.plan import Plan
+from runner.errors import PlanError
+from runner.outcome import Outcome
+from runner.plan import Plan, read_plan
 from runner.progress import Progress
-from runner.record.journal import Event
+from runner.record.changes import Changes, changes_of
+from runner.record.checkpoint import sealed_steps
+from runner.record.journal import RESUME_FORCED, SURROUNDINGS_CHANGED
 from runner.record.layout import SCHEMA_VERSION, RunDir
-from runner.record.manifest import close_manifest, open_manifest
+from runner.record.manifest import close_manifest, open_manifest, read_manifest, surroundings
 from runner.record.state import read_state
 from runner.record.tracking import start_follower
+from runner.revise import keep_revisions
 from runner.samples import Samples
 from runner.spec import duration_seconds
 from runner.summary import files_of, render_state
-from runner.supervise import Outcome, Supervisor
+from runner.supervise import Supervisor
 
 TRACKING_FINISH_SECONDS = 20.0
 
 
-def execute(run: RunDir, plan: Plan, backend: Backend, *, as_json: bool) -> int:
-    """Run one attempt to its end, print the summary and return the exit code."""
-    open_manifest(run, plan, backend=backend.name, inside=backend.surroundings())
+def execute(
+    run: RunDir,
+    plan: Plan,
+    backend: Backend,
+    *,
+    as_json: bool,
+    force: bool = False,
+    changed: Sequence[str] = (),
+) -> int:
+    """Run a plan to its end, print the summary and return the exit code.
+
+    Args:
+        force: go on although the libraries have changed since the attempt before.
+        changed: what else was forced; recorded.
+
+    Raises:
+        PlanError: the run would go on with other libraries.
+    """
+    plan = keep_revisions(plan, read_plan(run.plan))
+    before, now = read_manifest(run), surroundings(backend.name, backend.surroundings())
+    changes = changes_of(before, now) if before else Changes(refused=[], noted=[])
+    # without a checkpoint nothing is mixed
+    refused = changes.refused if sealed_steps(run.checkpoints) else []
+    accept(run, refused, force=force)
+    notes = [(RESUME_FORCED, [*changed, *refused]), (SURROUNDINGS_CHANGED, changes.noted)]
+    open_manifest(run, plan, now)
+    return _accompany(
+        run,
+        plan,
+        backend,
+        Supervisor.supervise,
+        as_json=as_json,
+        notes=[(id, "; ".join(parts)) for id, parts in notes if parts],
+    )
+
+
+def accept(run: RunDir, changed: Sequence[str], *, force: bool) -> None:
+    """Refuse to go on with a run that is not what it was, unless forced.
+
+    Raises:
+        PlanError: something that decides what is trained has changed.
+    """
+    if changed and not force:
+        raise PlanError(
+            id="resume-changed",
+            what=f"{run.run_id} is not what it was: {'; '.join(changed)}",
+            where=str(run.path),
+            why="its checkpoints were made with another job, model, data set or software",
+            fix="put it back as it was, start a new run (trainbox train, with "
+            f"--set checkpoint.resume=never), or: trainbox resume {run.run_id} --force",
+        )
+
+
+def attach(
+    run: RunDir, plan: Plan, backend: Backend, *, as_json: bool, ask: int | None = None
+) -> int:
+    """Take over the attempt that lost its supervisor; as `execute` to its end.
+
+    Args:
+        ask: a signal for the training process, sent at once.
+    """
+    return _accompany(run, plan, backend, lambda one: one.attach(ask), as_json=as_json)
+
+
+def _accompany(
+    run: RunDir,
+    plan: Plan,
+    backend: Backend,
+    begin: Callable[[Supervisor], Outcome],
+    *,
+    as_json: bool,
+    notes: Sequence[tuple[str, str]] = (),
+) -> int:
     progress = Progress(plan.training.num_steps)
     samples = Samples()
     progress.say(f"run {run.run_id}  (log: trainbox logs {run.run_id})")
-    follower = start_follower(run, plan)
-
-    def on_event(event: Event) -> None:
-        progress.event(event)
-
     limits = plan.job["limits"]
     supervisor = Supervisor(
         run,
         plan,
         backend,
-        on_event=on_event,
+        on_event=progress.event,
         on_terminal=samples.line,
         max_seconds=duration_seconds(limits["max_duration"]) if limits["max_duration"] else None,
         grace_seconds=limits["grace_seconds"],
+        stall_seconds=stall_seconds(limits.get("max_stall", "auto")),
+        say=progress.say,
+        notes=notes,
     )
+    follower = start_follower(run, plan)
     try:
-        outcome = supervisor.supervise()
+        outcome = begin(supervisor)
     finally:
         progress.close()
     close_manifest(run, outcome.status)
@@ -53,6 +129,13 @@ def execute(run: RunDir, plan: Plan, backend: Backend, *, as_json: bool) -> int:
     else:
         print_summary(run, outcome, samples, tracked.text)
     return outcome.exit_code
+
+
+def stall_seconds(max_stall: str | None) -> float | None:
+    """Return the watchdog's limit: None to derive it from the run, infinite for none."""
+    if max_stall is None:
+        return math.inf
+    return None if max_stall == "auto" else duration_seconds(max_stall)
 
 
 def summary_json(run: RunDir, outcome: Outcome) -> dict[str, object]:

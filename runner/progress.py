@@ -105,6 +105,8 @@ def event_line(event: Event) -> str:
     if event["event"] == "resume":
         skipped = event.get("skipped") or []
         text = f"resuming from {event['checkpoint']} (step {event['step']})"
+        if event["checkpoint"] is None:
+            text = "no checkpoint is whole: starting over"
         if skipped:
             names = ", ".join(f"{skip['checkpoint']}: {skip['reason']}" for skip in skipped)
             text += f"; newer but damaged, put aside: {names}"

@@ -8,39 +8,34 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import FrameType
+from typing import Any
 
-from runner.backends.base import Backend, Process
-from runner.errors import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    EXIT_LIMIT,
-    EXIT_PREEMPTED,
-    EXIT_STOPPED,
-    BackendError,
-)
+from runner.backends.base import Backend, OutlivesSupervisor, Process
+from runner.claim import only_supervisor, only_trainer
+from runner.errors import EXIT_FAILED, BackendError
+from runner.outcome import Outcome, judge
 from runner.plan import Plan
+from runner.record.heartbeat import last_beat
 from runner.record.journal import Event, Journal, read_events, read_from
 from runner.record.layout import SCHEMA_VERSION, RunDir
 from runner.record.state import Lock
+from runner.revise import Revision, revise
+from runner.watchdog import Watchdog, is_paused, num_oom_kills, tree_of
 
 POLL_SECONDS = 0.1
 LOG_TAIL_BYTES = 8192
+FULL_BYTES = 16 * 1024  # less than that, and nothing can be written any more
+DUMP_SECONDS = 2.0  # for a hung child to write its stacks before it is killed
 
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How an attempt ended."""
-
-    status: str  # finished | failed | stopped | preempted | limit
-    reason: str
-    exit_code: int
+Note = tuple[str, str, dict[str, Any]]  # id, message and further fields of a warning
 
 
 class Supervisor:
@@ -53,6 +48,10 @@ class Supervisor:
         on_terminal: called with every line of the child's standard output; never stored.
         max_seconds: time limit of the attempt, or None.
         grace_seconds: how long a stopping child may take before it is killed.
+        stall_seconds: how long the child may show no sign of life; None: as long as it has shown
+            that it takes; infinite: for ever.
+        say: told what a person should know besides.
+        notes: id and message of warnings about how the run goes on, for the journal.
     """
 
     def __init__(
@@ -65,6 +64,9 @@ class Supervisor:
         on_terminal: Callable[[str], None],
         max_seconds: float | None,
         grace_seconds: float,
+        stall_seconds: float | None = None,
+        say: Callable[[str], None] = lambda line: None,
+        notes: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.run_dir = run
         self.plan = plan
@@ -73,66 +75,157 @@ class Supervisor:
         self.on_terminal = on_terminal
         self.max_seconds = max_seconds
         self.grace_seconds = grace_seconds
+        self.stall_seconds = stall_seconds
+        self.say = say
+        self.notes = notes
         self._asked: list[int] = []  # signals that arrived here, in order
         self._passed_on = 0
         self._offset = 0
+        self._phase = "start"
+        self._has_stepped = False
+        self._stalled: str | None = None
 
     def supervise(self) -> Outcome:
-        """Run one attempt to its end and return how it ended.
+        """Run an attempt to its end, and another where a change can help; return how it ended.
 
         Raises:
             BackendError: another supervisor or its training process still holds the run.
         """
-        lock = self._take_lock()
-        try:
-            with _signals_into(self._asked):
-                return self._attempt(lock)
-        finally:
-            lock.close()
+        began = time.monotonic()
+        with (
+            only_supervisor(self.run_dir),
+            only_trainer(self.run_dir, self.grace_seconds) as lock,
+            _signals_into(self._asked),
+        ):
+            outcome = self._attempt(lock, began, [(id, text, {}) for id, text in self.notes])
+            while not self._asked and (revision := self._revise(outcome)) is not None:
+                self.plan = revision.plan
+                self.plan.write(self.run_dir.plan)
+                note = (revision.id, revision.message, revision.facts)
+                outcome = self._attempt(lock, began, [note])
+            return outcome
 
-    def _take_lock(self) -> Lock:
-        lock = Lock(self.run_dir)
-        # A supervisor that was killed leaves a child that is still writing its checkpoint.
-        if lock.acquire(self.grace_seconds if self.run_dir.supervisor.exists() else 0):
-            return lock
-        lock.close()
-        raise BackendError(
-            id="run-in-use",
-            what=f"run {self.run_dir.run_id} is running already",
-            where=str(self.run_dir.path),
-            why="two training processes in one run directory would destroy each other's work",
-            fix=f"wait for it, or stop it: `trainbox stop {self.run_dir.run_id}`",
-        )
+    def _revise(self, outcome: Outcome) -> Revision | None:
+        return revise(self.plan, outcome, read_events(self.run_dir.journal))
 
-    def _attempt(self, lock: Lock) -> Outcome:
+    def attach(self, ask: int | None = None) -> Outcome:
+        """Take over the attempt whose supervisor is gone; return how it ended.
+
+        Args:
+            ask: a signal to send at once.
+
+        Raises:
+            BackendError: somebody supervises the run, or there is nothing to take over.
+        """
+        with only_supervisor(self.run_dir), _signals_into(self._asked):
+            start = self._open_attempt()
+            process = self._adopt()
+            self._asked += [] if ask is None else [ask]
+            self._offset = self.run_dir.journal.stat().st_size
+            # the limit counts from the start of the attempt, not from now
+            started = time.monotonic() - (time.time() - start["time"])
+            exit_code = self._accompany(start["attempt"], process, started)
+            with only_trainer(self.run_dir, self.grace_seconds):
+                return self._close(start, process, exit_code)
+
+    def _open_attempt(self) -> Event:
+        """Return the start of the attempt that has no end."""
+        events = read_events(self.run_dir.journal)
+        starts = [event for event in events if event["event"] == "start"]
+        if not starts or events[-1]["event"] == "end":
+            raise nothing_to_attach(self.run_dir, "no attempt of it is open")
+        return starts[-1]
+
+    def _adopt(self) -> Process:
+        if not isinstance(self.backend, OutlivesSupervisor):
+            raise nothing_to_attach(
+                self.run_dir, f"a process of the backend `{self.backend.name}` saves and ends alone"
+            )
+        process = self.backend.adopt(self.run_dir, say=self.say)
+        if process is None:
+            raise nothing_to_attach(self.run_dir, "its container is gone")
+        return process
+
+    def _attempt(self, lock: Lock, began: float, notes: Sequence[Note]) -> Outcome:
         past = read_events(self.run_dir.journal)
         attempt = 1 + sum(event["event"] == "start" for event in past)
         self.run_dir.failure.unlink(missing_ok=True)
+        self._phase, self._has_stepped = "start", False
+        oom_kills = num_oom_kills()
+        start = self._open(attempt, notes)
+        try:
+            process = self.backend.launch(
+                self.run_dir,
+                {"TRAINBOX_ATTEMPT": str(attempt), "TRAINBOX_SUPERVISOR_PID": str(os.getpid())},
+                lock.fd,
+            )
+        except BackendError as error:
+            failed = Outcome(
+                status="failed",
+                reason=f"{error.what} [{error.id}]",
+                exit_code=EXIT_FAILED,
+                fault=error.id,
+            )
+            self._write_end(start, failed, time.time())
+            raise
+        exit_code = self._accompany(attempt, process, began)
+        return self._close(start, process, exit_code, oom_kills)
+
+    def _open(self, attempt: int, notes: Sequence[Note]) -> Event:
+        """Write the first lines of an attempt and return the very first."""
+        training = self.plan.training
         with Journal(self.run_dir.journal, attempt) as journal:
             self._offset = self.run_dir.journal.stat().st_size
-            journal.write(
+            start = journal.write(
                 "start",
                 schema_version=SCHEMA_VERSION,
                 run_id=self.run_dir.run_id,
                 backend=self.backend.name,
-                device=self.plan.training.device,
-                num_steps=self.plan.training.num_steps,
+                device=training.device,
+                num_steps=training.num_steps,
+                micro_batch_size=training.micro_batch_size,
+                gradient_accumulation_steps=training.gradient_accumulation_steps,
                 pid=os.getpid(),
             )
-            started = time.monotonic()
-            exit_code = self._launch_and_watch(attempt, lock, started)
-            outcome = judge(exit_code, self._asked, self._failure(), self._log_tail())
-            journal.write("end", **asdict(outcome), seconds=time.monotonic() - started)
+            for id, message, facts in notes:
+                journal.write("warning", id=id, message=message, **facts)
+        return start
+
+    def _close(
+        self, start: Event, process: Process, exit_code: int, oom_kills: int | None = None
+    ) -> Outcome:
+        """Write the last line of the attempt, show it, and return how it ended.
+
+        Args:
+            oom_kills: what the kernel had counted before the attempt; None: not known.
+        """
+        outcome = judge(
+            exit_code,
+            self._asked,
+            self._failure(),
+            self._log_tail(),
+            is_out_of_memory=_is_out_of_memory(process, exit_code, oom_kills),
+            stalled=self._stalled,
+        )
+        self._write_end(start, outcome, process.ended or time.time())
         self._follow_journal()
         return outcome
 
-    def _launch_and_watch(self, attempt: int, lock: Lock, started: float) -> int:
-        process = self.backend.launch(
-            self.run_dir,
-            {"TRAINBOX_ATTEMPT": str(attempt), "TRAINBOX_SUPERVISOR_PID": str(os.getpid())},
-            lock.fd,
-        )
-        self._write_supervisor_file(attempt, process)
+    def _write_end(self, start: Event, outcome: Outcome, ended: float) -> None:
+        # Opened anew: what a killed child or a full disk left half written is cut off first.
+        try:
+            with Journal(self.run_dir.journal, start["attempt"]) as journal:
+                journal.write("end", **asdict(outcome), time=ended, seconds=ended - start["time"])
+        except OSError as error:
+            self.say(f"the end of the attempt could not be recorded: {error}")
+
+    def _accompany(self, attempt: int, process: Process, started: float) -> int:
+        """Watch a process to its end, show what it says, and return its exit code."""
+        try:
+            self._write_supervisor_file(attempt, process)
+        except OSError:
+            process.kill()  # nobody could stop it later
+            raise
         reader = threading.Thread(target=self._read_terminal, args=(process,), daemon=True)
         reader.start()
         exit_code = self._watch(process, started)
@@ -144,6 +237,7 @@ class Supervisor:
         """Return the child's exit code; pass signals on and keep the time limit meanwhile."""
         kill_at: float | None = None
         limit_at = started + self.max_seconds if self.max_seconds is not None else None
+        watchdog = Watchdog(self.stall_seconds)
         while (exit_code := process.poll()) is None:
             now = time.monotonic()
             while self._passed_on < len(self._asked):
@@ -154,6 +248,9 @@ class Supervisor:
                 process.send_signal(signal.SIGUSR1)
                 kill_at = kill_at or now + self.grace_seconds
                 limit_at = None
+            if kill_at is None and self._has_stalled(watchdog, process, now):
+                self._dump_stacks(process)
+                kill_at = now + DUMP_SECONDS
             if kill_at is not None and now >= kill_at:
                 process.kill()
             self._follow_journal()
@@ -161,9 +258,33 @@ class Supervisor:
         process.kill()  # what the child may have left in its process group
         return exit_code
 
+    def _has_stalled(self, watchdog: Watchdog, process: Process, now: float) -> bool:
+        sign = (last_beat(self.run_dir.heartbeat), self._offset)
+        here = self.backend.name == "host"
+        if not watchdog.is_stalled(
+            sign, now, has_stepped=self._has_stepped, is_paused=here and is_paused(process.pid)
+        ):
+            return False
+        limit = watchdog.limit_seconds(has_stepped=self._has_stepped)
+        self._stalled = (
+            f"no sign of life for {limit:.0f} s in phase `{self._phase}`; its stacks are in the log"
+        )
+        return True
+
+    def _dump_stacks(self, process: Process) -> None:
+        """Have the child write where it is into the log; on the host, its workers too."""
+        process.send_signal(signal.SIGUSR2)
+        for worker in tree_of(process.pid)[1:] if self.backend.name == "host" else []:
+            try:
+                os.kill(worker, signal.SIGUSR2)
+            except ProcessLookupError:
+                continue
+
     def _follow_journal(self) -> None:
         events, self._offset = read_from(self.run_dir.journal, self._offset)
         for event in events:
+            self._has_stepped |= event["event"] == "step"
+            self._phase = event["name"] if event["event"] == "phase" else self._phase
             self.on_event(event)
 
     def _read_terminal(self, process: Process) -> None:
@@ -191,7 +312,14 @@ class Supervisor:
             failure = json.loads(self.run_dir.failure.read_text(encoding="utf-8"))
             return {"id": str(failure["id"]), "what": str(failure["what"])}
         except (OSError, ValueError, KeyError, TypeError):
+            return self._full_disk()
+
+    def _full_disk(self) -> dict[str, str] | None:
+        """Return the fault that a full disk left no room to write down."""
+        free = shutil.disk_usage(self.run_dir.path).free
+        if free >= FULL_BYTES:
             return None
+        return {"id": "train-disk-full", "what": f"the disk of the run is full ({free} bytes free)"}
 
     def _log_tail(self) -> str:
         with self.run_dir.log.open("rb") as file:
@@ -199,55 +327,23 @@ class Supervisor:
             return file.read().decode("utf-8", errors="replace")
 
 
-def judge(
-    exit_code: int,
-    asked: list[int],
-    failure: dict[str, str] | None,
-    log_tail: str,
-) -> Outcome:
-    """Decide how an attempt ended from what its process left behind.
-
-    Args:
-        exit_code: of the training process; negative is the signal that killed it.
-        asked: signals that the supervisor had passed on.
-        failure: the fault the training process named, if it could.
-        log_tail: the last lines of the log.
-    """
-    if exit_code == EXIT_DONE:
-        return Outcome(status="finished", reason="all steps done", exit_code=EXIT_DONE)
-    if exit_code == EXIT_LIMIT:
-        return Outcome(status="limit", reason="time limit of the job reached", exit_code=EXIT_LIMIT)
-    if exit_code == EXIT_PREEMPTED:
-        return Outcome(
-            status="preempted", reason="asked to end from outside", exit_code=EXIT_PREEMPTED
-        )
-    if exit_code == EXIT_STOPPED:
-        return Outcome(status="stopped", reason="stopped by the user", exit_code=EXIT_STOPPED)
-    if failure is not None:
-        return Outcome(
-            status="failed",
-            reason=f"{failure['what']} [{failure['id']}]",
-            exit_code=EXIT_FAILED,
-        )
-    if asked:
-        by_user = signal.SIGINT in asked
-        return Outcome(
-            status="stopped" if by_user else "preempted",
-            reason="ended before a new checkpoint was written",
-            exit_code=EXIT_STOPPED if by_user else EXIT_FAILED,
-        )
-    if exit_code == -signal.SIGKILL:
-        reason = "killed from outside (SIGKILL): most often the machine ran out of memory"
-    elif exit_code < 0:
-        reason = f"died of {signal.Signals(-exit_code).name}"
-    else:
-        reason = f"exit code {exit_code}{_last_line(log_tail)}"
-    return Outcome(status="failed", reason=reason, exit_code=EXIT_FAILED)
+def nothing_to_attach(run: RunDir, reason: str) -> BackendError:
+    """Return the error for a run that no supervisor can take over."""
+    return BackendError(
+        id="run-not-attachable",
+        what=f"there is nothing of {run.run_id} to take over: {reason}",
+        where=str(run.path),
+        why="a training container that lost its supervisor can be taken over, nothing else",
+        fix=f"see `trainbox show {run.run_id}`; go on with: trainbox resume {run.run_id}",
+    )
 
 
-def _last_line(log_tail: str) -> str:
-    lines = [line.strip() for line in log_tail.splitlines() if line.strip()]
-    return f": {lines[-1][:200]}" if lines else ""
+def _is_out_of_memory(process: Process, exit_code: int, before: int | None) -> bool | None:
+    """Return whether the kernel killed a process for want of memory; None: not known."""
+    if process.is_out_of_memory is not None or exit_code != -signal.SIGKILL:
+        return process.is_out_of_memory
+    now = num_oom_kills()
+    return None if before is None or now is None else now > before
 
 
 @contextmanager

@@ -6,19 +6,20 @@ import argparse
 import dataclasses
 
 from runner.backends.choose import BACKENDS, choose_backend
+from runner.claim import refuse_in_use
 from runner.commands.say import say
-from runner.errors import EXIT_DONE, PlanError
-from runner.execute import execute
+from runner.errors import EXIT_DONE
+from runner.execute import accept, execute
 from runner.plan import Plan, read_plan
 from runner.record.find import LATEST, find_run
-from runner.record.layout import RunDir, runs_root
+from runner.record.layout import runs_root
 from runner.record.state import damaged, read_state
 from runner.resolve import bring_model, plan_of, resolve
 
 EXAMPLES = """\
 examples:
   trainbox resume                    go on with the newest run
-  trainbox resume RUN --force        although job, data or model have changed (recorded)
+  trainbox resume RUN --force        although job, data, model or software have changed (recorded)
 """
 
 
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_DONE
     if status == "damaged":
         raise damaged(run_dir, run_dir.journal)
+    refuse_in_use(run_dir)
     try:
         before = read_plan(run_dir.plan)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -52,30 +54,14 @@ def run(args: argparse.Namespace) -> int:
     resolved = resolve(run_dir.job, before.overrides, offline=args.offline, say=say)
     model = bring_model(resolved, offline=args.offline, say=say)
     now = plan_of(resolved, model, run_dir.run_id)
-    if now.identity != before.identity:
-        accept_changes(run_dir, changes(before, now), force=args.force)
-        now.write(run_dir.plan)
+    changed = changes(before, now) if now.identity != before.identity else []
+    accept(run_dir, changed, force=args.force)
     backend = choose_backend(args.backend, say=say)
     backend.prepare(now, say=say)
-    return execute(run_dir, now, backend, as_json=args.json)
-
-
-def accept_changes(run: RunDir, changed: list[str], *, force: bool) -> None:
-    """Refuse a changed run unless forced.
-
-    Raises:
-        PlanError: something that decides what is trained has changed.
-    """
-    if force:
+    if changed:
         say(f"going on although this has changed: {'; '.join(changed)}")
-        return
-    raise PlanError(
-        id="resume-changed",
-        what=f"{run.run_id} is not what it was: {'; '.join(changed)}",
-        where=str(run.plan),
-        why="its checkpoints belong to another job, model or data set",
-        fix="put it back as it was, start a new run with `trainbox train`, or add --force",
-    )
+        now.write(run_dir.plan)
+    return execute(run_dir, now, backend, as_json=args.json, force=args.force, changed=changed)
 
 
 def changes(before: Plan, now: Plan) -> list[str]:

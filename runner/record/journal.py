@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 Event = dict[str, Any]
 
 # Ids of warnings that decide how a run goes on (docs/architecture.md)
-NOT_FINITE = "not-finite"
-BATCH_SKIPPED = "batch-skipped"
-MICRO_BATCH_HALVED = "micro-batch-halved"
+NOT_FINITE = "train-batch-not-finite"
+BATCH_SKIPPED = "train-batch-skipped"
+MICRO_BATCH_HALVED = "train-micro-batch-halved"
 RESUME_FORCED = "resume-forced"
-SURROUNDINGS_CHANGED = "surroundings-changed"
+SURROUNDINGS_CHANGED = "resume-surroundings"
 
 
 class Journal:

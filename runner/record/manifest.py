@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,20 +29,36 @@ SURROUNDINGS = ("code", "lock", "image", "versions", "environment", "machine")
 HASH_PIECE_BYTES = 2**20
 
 
-def open_manifest(
-    run: RunDir, plan: Plan, *, backend: str, inside: Mapping[str, Any] | None = None
-) -> None:
-    """Write the manifest of an attempt that is about to start.
+def surroundings(backend: str, inside: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what an attempt that starts now runs in.
 
     Args:
         inside: sections in which the place of training differs from this host.
     """
-    now = {**gather_surroundings(), **(inside or {}), "backend": backend}
+    return {**gather_surroundings(), **(inside or {}), "backend": backend}
+
+
+def open_manifest(run: RunDir, plan: Plan, now: Mapping[str, Any]) -> None:
+    """Write the manifest of an attempt that is about to start.
+
+    Args:
+        now: of `surroundings`.
+    """
     write_manifest(run, _manifest_now(run, plan, now))
 
 
 def close_manifest(run: RunDir, status: str) -> None:
-    """Write the manifest again with the ends of the attempts and the hashes of the results."""
+    """Write the manifest again with the ends of the attempts and the hashes of the results.
+
+    On a full disk the one before it stays, which the journal completes.
+    """
+    try:
+        _close_manifest(run, status)
+    except OSError as error:
+        print(f"manifest.json could not be completed: {error}", file=sys.stderr, flush=True)
+
+
+def _close_manifest(run: RunDir, status: str) -> None:
     before = read_manifest(run) or gather_surroundings()
     now = {name: before.get(name) for name in (*SURROUNDINGS, "backend")}
     manifest = _manifest_now(run, read_plan(run.plan), now)

@@ -70,6 +70,15 @@ class Recorder(TrainerCallback):
         self._saver.save(write, model, step)
         self._mark = time.monotonic()
 
+    def settle(self) -> None:
+        """Have every checkpoint sealed."""
+        self._saver.settle()
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.settle()  # the next epoch forks data workers, which a thread at work could harm
+
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:

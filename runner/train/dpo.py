@@ -38,10 +38,12 @@ class DpoTrainer(Recorded, DPOTrainer):
         return batches, num_items
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
+        self, model: Any, inputs: Any, return_outputs: Any = False, num_items_in_batch: Any = None
     ) -> Any:
         share = _num_pairs(inputs) * self._num_batches / self._num_pairs if model.training else 1.0
-        result = super().compute_loss(model, inputs, return_outputs, **kwargs)
+        result = super().compute_loss(  # type: ignore[no-untyped-call]  # TRL's are not typed
+            model, inputs, return_outputs, num_items_in_batch
+        )
         return (result[0] * share, *result[1:]) if return_outputs else result * share
 
 

@@ -45,7 +45,10 @@ def train_to_the_end(
         trainer._load_from_checkpoint(str(resumed))  # train() would take one step too many
     else:
         with attempt.stop.at_step_end():
-            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+            try:
+                trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+            finally:
+                recorder.settle()
         if attempt.stop.requested:
             return attempt.stop.exit_code
     recorder.evaluate_after(num_steps)

@@ -6,7 +6,8 @@ import errno
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,23 @@ def _belongs(found: Path, attempt: Attempt) -> bool:
     return any(one["id"] == RESUME_FORCED for one in warnings)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sealing:
+    """A checkpoint that is written and is being made durable beside the training."""
+
+    step: int
+    reason: str
+    started: float
+    waited_seconds: float  # how long training stood still for it
+    done: Future[checkpoint.Sealed]
+
+
 class Saver:
-    """Decides when to save, and saves so that a failure costs no more than the checkpoint."""
+    """Decides when to save, and saves so that a failure costs no more than the checkpoint.
+
+    The trainer's files are written while training waits; to hash and flush them, which takes
+    longer, is left to a thread, one checkpoint at a time. Until then the one before it counts.
+    """
 
     def __init__(self, attempt: Attempt, resumed: Path | None) -> None:
         self._attempt = attempt
@@ -73,6 +89,8 @@ class Saver:
         self._last_time = time.monotonic()
         self._num_failed = 0
         self._reason = ""
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="seal")
+        self._sealing: Sealing | None = None
         if resumed is not None:
             manifest = checkpoint.read_manifest(resumed)
             self._previous = {"checkpoint": resumed.name, "sha256": manifest["sha256"]}
@@ -80,6 +98,8 @@ class Saver:
 
     def is_due(self, step: int) -> bool:
         """Tell whether the step that just ended is saved, and remember why."""
+        if self._sealing is not None and self._sealing.done.done():
+            self.settle()
         every = self._attempt.job["checkpoint"]
         minutes = every["save_minutes"]
         if self._attempt.stop.requested:
@@ -95,7 +115,7 @@ class Saver:
         return True
 
     def save(self, write: Callable[[], None], model: torch.nn.Module, step: int) -> None:
-        """Write a checkpoint aside and seal it; a failure is a warning, the third in a row an end.
+        """Write a checkpoint aside and have it sealed.
 
         Args:
             write: writes the trainer's files into the staging folder.
@@ -104,58 +124,89 @@ class Saver:
             TrainingError: the weights are not finite.
             CheckpointError: nothing could be saved three times in a row.
         """
+        self.settle()
         check_finite(model, step)
         started = time.monotonic()
-        attempt = self._attempt
         try:
             self._check_room()
             write()
-            sealed = self._seal(model, step)
+            seal = self._sealer(model, step)
         except Exception as error:  # a full disk shows as OSError, RuntimeError, SafetensorError …
             self._failed(error, step)
             return
         finally:
-            shutil.rmtree(attempt.run.staging, ignore_errors=True)
             self._last_time = time.monotonic()
+        self._sealing = Sealing(
+            step=step,
+            reason=self._reason,
+            started=started,
+            waited_seconds=self._last_time - started,
+            done=self._thread.submit(seal),
+        )
+
+    def settle(self) -> None:
+        """Wait for the checkpoint that is being sealed, and record it.
+
+        A failure is a warning, the third in a row an end.
+
+        Raises:
+            CheckpointError: nothing could be saved three times in a row.
+        """
+        sealing, self._sealing = self._sealing, None
+        if sealing is None:
+            return
+        try:
+            sealed = sealing.done.result()
+        except Exception as error:  # as above, or what a disk refuses to rename and delete
+            self._failed(error, sealing.step)
+            return
+        shutil.rmtree(self._attempt.run.staging, ignore_errors=True)
         self._num_failed = 0
         self._previous = {"checkpoint": sealed.path.name, "sha256": sealed.sha256}
         self._last_bytes = sealed.bytes
-        attempt.journal.write(
+        self._attempt.journal.write(
             "checkpoint",
-            step=step,
+            step=sealing.step,
             checkpoint=sealed.path.name,
             bytes=sealed.bytes,
-            seconds=time.monotonic() - started,
-            reason=self._reason,
+            seconds=sealing.waited_seconds + sealed.seconds,
+            waited_seconds=sealing.waited_seconds,
+            reason=sealing.reason,
         )
-        checkpoint.prune(attempt.run.checkpoints, attempt.job["checkpoint"]["keep"])
 
     def _check_room(self) -> None:
         free, needed = shutil.disk_usage(self._attempt.run.checkpoints).free, 2 * self._last_bytes
         if free < needed:
             raise OSError(errno.ENOSPC, f"{free} bytes free, {needed} needed for two checkpoints")
 
-    def _seal(self, model: torch.nn.Module, step: int) -> checkpoint.Sealed:
+    def _sealer(self, model: torch.nn.Module, step: int) -> Callable[[], checkpoint.Sealed]:
+        """Return what is left to do for a written checkpoint; it needs the model no more."""
         attempt = self._attempt
+        checkpoints, keep = attempt.run.checkpoints, attempt.job["checkpoint"]["keep"]
         staging = attempt.run.staging / f"checkpoint-{step}"  # the trainer's own name for it
+        facts = {
+            "run_id": attempt.plan.run_id,
+            "step": step,
+            "attempt": attempt.journal.attempt,
+            "identity": attempt.plan.identity,
+            "dtypes": dtypes_of(model),
+            "previous": self._previous,
+            "machine": _machine(),
+        }
+        required = _required(attempt.plan)
         for name in DROPPED_FILES:
             (staging / name).unlink(missing_ok=True)
-        return checkpoint.seal(
-            staging,
-            checkpoint.checkpoint_path(attempt.run.checkpoints, step),
-            facts={
-                "run_id": attempt.plan.run_id,
-                "step": step,
-                "attempt": attempt.journal.attempt,
-                "identity": attempt.plan.identity,
-                "dtypes": dtypes_of(model),
-                "previous": self._previous,
-                "machine": _machine(),
-            },
-            required=_required(attempt.plan),
-        )
+
+        def seal() -> checkpoint.Sealed:
+            target = checkpoint.checkpoint_path(checkpoints, step)
+            sealed = checkpoint.seal(staging, target, facts=facts, required=required)
+            checkpoint.prune(checkpoints, keep)
+            return sealed
+
+        return seal
 
     def _failed(self, error: Exception, step: int) -> None:
+        shutil.rmtree(self._attempt.run.staging, ignore_errors=True)
         self._num_failed += 1
         reason = error.what if isinstance(error, CheckpointError) else f"{error}"
         self._attempt.warn(

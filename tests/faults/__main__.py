@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from runner.backends.host import HostBackend
-from tests.faults.campaign import campaign
+from tests.faults.campaign import References, campaign
 from tests.faults.jobs import JOBS
 from tests.forked_trainer import ForkedTrainer
 from tests.tiny import write_tiny_model
@@ -38,10 +38,12 @@ def main() -> int:
     forked = None if args.cold else ForkedTrainer()
     try:
         with tempfile.TemporaryDirectory() as folder:
+            model, backend = write_tiny_model(Path(folder) / "model"), forked or HostBackend()
             tally = campaign(
                 Path(folder),
-                write_tiny_model(Path(folder) / "model"),
-                forked or HostBackend(),
+                model,
+                backend,
+                References(Path(folder) / "references", model, backend),
                 jobs=args.jobs,
                 num_kills=args.kills,
                 seed=args.seed,

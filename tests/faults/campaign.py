@@ -37,6 +37,7 @@ GRACE_SECONDS = 30.0
 class Reference:
     """What an undisturbed run of a job ends with."""
 
+    run: RunDir
     curve: list[tuple[int, float, float, float]]
     evals: list[tuple[str, int, float]]
     sha256: str
@@ -107,7 +108,13 @@ def _strike(process_id: int, run: RunDir, moment: Moment) -> None:
         pass  # it was faster
 
 
-def attempt(run: RunDir, backend: Backend, moment: Moment | None = None) -> Outcome:
+def attempt(
+    run: RunDir,
+    backend: Backend,
+    moment: Moment | None = None,
+    *,
+    stall_seconds: float | None = None,
+) -> Outcome:
     """Run one supervised attempt, killed at a moment or not."""
     return Supervisor(
         run,
@@ -117,29 +124,45 @@ def attempt(run: RunDir, backend: Backend, moment: Moment | None = None) -> Outc
         on_terminal=lambda line: None,
         max_seconds=None,
         grace_seconds=GRACE_SECONDS,
+        stall_seconds=stall_seconds,
     ).supervise()
 
 
-def reference(folder: Path, model_folder: Path, job: str, backend: Backend) -> Reference:
-    """Train a job with nobody disturbing it."""
-    run = fault_run(folder, model_folder, job)
-    started = time.monotonic()
-    outcome = attempt(run, backend)
-    seconds = time.monotonic() - started
-    assert outcome.exit_code == 0, f"{job}: {outcome.reason}"
-    return Reference(
-        curve=curve(run),
-        evals=evals(run),
-        sha256=result_sha256(run),
-        seconds=seconds,
-        num_lines=len(read_events(run.journal)),
-    )
+class References:
+    """Trains a job with nobody disturbing it, when its end is first asked for."""
+
+    def __init__(self, folder: Path, model_folder: Path, backend: Backend) -> None:
+        self._folder = folder
+        self._model_folder = model_folder
+        self._backend = backend
+        self._known: dict[str, Reference] = {}
+
+    def __getitem__(self, job: str) -> Reference:
+        if job not in self._known:
+            self._known[job] = self._train(job)
+        return self._known[job]
+
+    def _train(self, job: str) -> Reference:
+        run = fault_run(self._folder / job, self._model_folder, job)
+        started = time.monotonic()
+        outcome = attempt(run, self._backend)
+        seconds = time.monotonic() - started
+        assert outcome.exit_code == 0, f"{job}: {outcome.reason}"
+        return Reference(
+            run=run,
+            curve=curve(run),
+            evals=evals(run),
+            sha256=result_sha256(run),
+            seconds=seconds,
+            num_lines=len(read_events(run.journal)),
+        )
 
 
 def campaign(
     folder: Path,
     model_folder: Path,
     backend: Backend,
+    references: References,
     *,
     jobs: Sequence[str],
     num_kills: int,
@@ -153,12 +176,9 @@ def campaign(
         damage_chance: after a kill, of harming a random file of the newest checkpoint.
     """
     dice, tally = random.Random(seed), Tally(seed=seed)
-    references: dict[str, Reference] = {}
     number = 0
     while tally.kills < num_kills:
         job = jobs[number % len(jobs)]
-        if job not in references:
-            references[job] = reference(folder / f"{job}-reference", model_folder, job, backend)
         run = fault_run(folder / f"{job}-{number}", model_folder, job)
         before = tally.kills
         most = min(dice.randint(1, MOST_KILLS_PER_RUN), num_kills - tally.kills)

@@ -50,7 +50,7 @@ def test_the_run_stops_and_names_the_rows(
     last_step, last_loss, *_ = curve(run)[-1]
     assert math.isnan(last_loss)
     (named,) = events(run, "warning")
-    assert (named["id"], named["step"]) == ("not-finite", last_step)
+    assert (named["id"], named["step"]) == ("train-batch-not-finite", last_step)
     rows = named["rows"].removeprefix("train.jsonl: rows ").split(", ")
     assert str(POISONED_SAMPLE + 1) in rows
     if job != "packing":
@@ -69,7 +69,7 @@ def test_a_batch_is_passed_over_where_the_job_says_so(
     with broken(trainer, NAN_FROM_POISON):
         outcome = attempt(run, trainer)
     assert outcome.exit_code == 0, log_of(run)
-    skipped = [event for event in events(run, "warning") if event["id"] == "batch-skipped"]
+    skipped = [event for event in events(run, "warning") if event["id"] == "train-batch-skipped"]
     bad = {event["step"] for event in skipped}
     assert bad == {step for step, loss, *_ in curve(run) if math.isnan(loss)} != set()
     assert [step for step, *_ in curve(run)] == list(range(1, 9))

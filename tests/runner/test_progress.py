@@ -47,6 +47,12 @@ def test_without_a_terminal_plain_lines_are_rare() -> None:
         ({"event": "eval", "phase": "before", "loss": 2.5}, "held-out loss before training: 2.5"),
         ({"event": "eval", "phase": "during", "step": 7, "loss": 2.0}, "held-out loss at step 7"),
         (
+            {"event": "resume", "step": 0, "checkpoint": None,
+             "skipped": [{"checkpoint": "step-6", "reason": "hash differs"}]},
+            "no checkpoint is whole: starting over; newer but damaged, put aside: "
+            "step-6: hash differs",
+        ),
+        (
             {"event": "resume", "step": 4, "checkpoint": "step-4",
              "skipped": [{"checkpoint": "step-6", "reason": "hash differs"}]},
             "resuming from step-4 (step 4); newer but damaged, put aside: step-6: hash differs",

@@ -23,6 +23,7 @@ from runner.record.manifest import (
     keep_surroundings,
     open_manifest,
     read_manifest,
+    surroundings,
 )
 from runner.record.surroundings import (
     gather_code,
@@ -60,7 +61,7 @@ def read(run: RunDir) -> dict[str, Any]:
 
 def test_it_says_what_ran(run: RunDir) -> None:
     """Job, model, data, seeds, code, versions and machine stand in it before training starts."""
-    open_manifest(run, planned(), backend="host")
+    open_manifest(run, planned(), surroundings("host"))
     manifest = read(run)
     assert manifest["schema_version"] == 1 and manifest["status"] == "running"
     assert manifest["job"]["sha256"] == hashlib.sha256(b"version: 1\n").hexdigest()
@@ -74,7 +75,7 @@ def test_it_says_what_ran(run: RunDir) -> None:
 
 def test_it_ends_with_attempts_and_hashes(run: RunDir) -> None:
     """The end adds how each attempt ended and the SHA-256 of what came out."""
-    open_manifest(run, planned(), backend="host")
+    open_manifest(run, planned(), surroundings("host"))
     with Journal(run.journal, 1) as journal:
         journal.write("start", backend="host", device="cpu", num_steps=1)
         journal.write("step", step=1, loss=math.nan, tokens=5)
@@ -166,7 +167,7 @@ def test_no_secret_of_the_environment_is_recorded(
     """Only variables on a short list are recorded, and a token is on none."""
     monkeypatch.setenv("HF_TOKEN", "hf_plantedToken")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    open_manifest(run, planned(), backend="host")
+    open_manifest(run, planned(), surroundings("host"))
     assert "hf_plantedToken" not in run.manifest.read_text(encoding="utf-8")
     assert read(run)["environment"]["OMP_NUM_THREADS"] == "2"
 

@@ -43,7 +43,7 @@ def test_another_micro_batch_may_round_otherwise_but_not_take_other_samples() ->
 
 def test_skipped_steps_and_evaluations_are_known() -> None:
     """A warning that skips a batch, and held-out losses, are found again."""
-    skip = {"event": "warning", "id": "batch-skipped", "step": 7, "message": "…"}
+    skip = {"event": "warning", "id": "train-batch-skipped", "step": 7, "message": "…"}
     evaluation = {"event": "eval", "phase": "during", "step": 2}
     found = Past([STEP, skip, evaluation, {"event": "warning", "id": "other"}], 4)
     assert (found.skipped, found.evals) == ({7}, {("during", 2)})

@@ -14,6 +14,7 @@ import pytest
 
 from runner.plan import read_plan
 from runner.record.checkpoint import newest_valid, sealed_steps
+from runner.record.journal import Journal
 from runner.record.layout import RunDir
 from tests.forked_trainer import ForkedTrainer
 from tests.runner.train.watch import (
@@ -180,6 +181,30 @@ def test_a_checkpoint_of_another_run_is_refused(trainer: ForkedTrainer, begun: R
     replace(read_plan(begun.plan), identity="other").write(begun.plan)
     assert trainer.train(begun) == 1
     assert failure_of(begun)["id"] == "checkpoint-of-another-run"
+
+
+def test_a_run_that_was_forced_goes_on_from_its_checkpoint(
+    trainer: ForkedTrainer, begun: RunDir
+) -> None:
+    """`resume --force` wrote its warning: the checkpoint of the plan before is taken."""
+    assert interrupt(trainer, begun, signal.SIGTERM) == 75
+    replace(read_plan(begun.plan), identity="other").write(begun.plan)
+    with Journal(begun.journal, 2) as journal:
+        journal.write("warning", id="resume-forced", message="train.learning_rate: 0.1 → 0.2")
+    assert trainer.train(begun, TRAINBOX_ATTEMPT="2") == 0, log_of(begun)
+    assert events(begun, "resume")[0]["step"] > 0
+
+
+def test_the_clock_saves_too(trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path) -> None:
+    """With steps far between checkpoints, `save_minutes` saves; with it off, nothing does."""
+    for minutes, reasons in ((0.0002, {"clock", "last"}), (None, {"last"})):
+        run = tiny_run(
+            tmp_path / f"run-{minutes}",
+            tiny_model,
+            checkpoint={"save_steps": 1000, "save_minutes": minutes},
+        )
+        assert trainer.train(run) == 0, log_of(run)
+        assert {event["reason"] for event in events(run, "checkpoint")} == reasons
 
 
 def test_a_replayed_step_that_differs_is_reported(trainer: ForkedTrainer, begun: RunDir) -> None:
