@@ -69,8 +69,12 @@ def rule_cpu_build(report: Report, found: Found) -> Iterator[Evidence]:
         yield Evidence(
             "cpu_only_torch", strength, f"torch {report.torch} is a CPU build.", lines, "cpu-build"
         )
-    elif report.is_cpu_build and report.cuda_available is False and "asks-cuda" in found:
-        why = "A person asks this CPU build for CUDA."
+    elif report.is_cpu_build and (
+        "nvcc-release" in found
+        or "no-gpu-prose" in found
+        or (report.cuda_available is False and "asks-cuda" in found)
+    ):
+        why = "This CPU build is asked for CUDA."
         yield Evidence(
             "cpu_only_torch", 0.7, why, lines + _line_of(report, "cpu_build"), "cpu-build"
         )
@@ -434,6 +438,11 @@ def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
     if len(held) > 1 and own is None:
         why = f"{len(held)} processes hold GPU memory."
         yield Evidence("oom_gpu_used_by_other_process", 0.85, why, tuple(held[:3]), "oom")
+    if "other-prose" in found:
+        others_lines = tuple(found["other-prose"][:1])
+        yield Evidence(
+            "oom_gpu_used_by_other_process", 0.9 if not sized else 0.6, "", others_lines, "oom"
+        )
     full = [match for match in found.get("smi-memory", ()) if _is_full(match)]
     if full and not sized:
         why = "The GPU is full before this job starts."
@@ -451,6 +460,17 @@ def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
     yield Evidence("oom_model_too_large", 0.9 if sized else 0.65, "", lines, "oom")
     if not sized or others:
         yield Evidence("oom_gpu_used_by_other_process", 0.45, "", lines, "oom")
+
+
+def rule_little_free(report: Report, found: Found) -> Iterator[Evidence]:
+    """TensorFlow tells what is free at its start: next to nothing means a neighbour."""
+    for match in found.get("tf-memory", ()):
+        total, total_unit, free, free_unit = match.groups
+        gib = {"g": 1.0, "m": 1 / 1024}
+        if float(free) * gib[free_unit.lower()] < 0.25 * float(total) * gib[total_unit.lower()]:
+            why = "Most of the GPU's memory is taken before the program begins."
+            yield Evidence("oom_gpu_used_by_other_process", 0.75, why, (match,), "little-free")
+            return
 
 
 def _is_full(match: Match) -> bool:
@@ -492,7 +512,7 @@ _VIRTUAL = re.compile(r"^(?:\[0\])?(?:ip6tnl|veth|docker|virbr|br-|tun|tap|tails
 
 def rule_interface(report: Report, found: Found) -> Iterator[Evidence]:
     """NCCL begins with a tunnel, a bridge or a link-local address: other hosts do not reach it."""
-    for match in found.get("nccl-using", ()):
+    for match in () if "nccl-complete" in found else found.get("nccl-using", ()):
         interface = match.groups[0].lower().split(" [")[0]
         if _VIRTUAL.search(interface):
             why = f"NCCL uses {interface.split(':')[0].removeprefix('[0]')}."
@@ -546,6 +566,7 @@ RULES: tuple[Rule, ...] = (
     rule_p2p_hang,
     rule_docker_run,
     rule_oom,
+    rule_little_free,
     rule_bnb_library,
     rule_bnb_search,
     rule_cuda_gone,

@@ -18,6 +18,15 @@ def _lines(found: Found, id: str) -> str:
     return "\n".join(match.line_lowered for match in found.get(id, ()))
 
 
+def _driver_asked(report: Report, found: Found) -> Optional[tuple[str, float]]:
+    """A driver as new as the one that is asked for is no fault."""
+    asked = re.findall(r"\b\d{3}\.\d{2,3}(?:\.\d+)?", _lines(found, "driver-minimum"))
+    met = report.driver and any(
+        support.version(report.driver) >= support.version(each) for each in asked
+    )
+    return ("driver_too_old_for_cuda", 0.2) if met else None
+
+
 def _has_no_nvidia(report: Report, found: Found) -> bool:
     """Tell whether the text shows a machine of another make and names no NVIDIA device."""
     if report.platform == "macos" or report.is_amd:
@@ -310,10 +319,16 @@ _HF_CALLEE = re.compile(
 )
 
 
+_HF_SUFFIX = re.compile(r"\w(?:plugin|config|arguments|trainer|collator\w*)\.__init__\(\) got")
+
+
 def _keyword(report: Report, found: Found) -> Optional[tuple[str, float]]:
     """Only the packages' own classes and options speak of versions; others of the user's code."""
-    if _HF_CALLEE.search(_lines(found, "hf-keyword")):
+    lines = _lines(found, "hf-keyword")
+    if _HF_CALLEE.search(lines):
         return "hf_stack_version_conflict", 0.85
+    if "hf-packages" in found and _HF_SUFFIX.search(lines):
+        return "hf_stack_version_conflict", 0.75
     return None
 
 
@@ -356,6 +371,7 @@ def _bf16(report: Report, found: Found) -> Optional[tuple[str, float]]:
 
 Meaning = Callable[[Report, Found], Optional[tuple[str, float]]]
 MEANINGS: dict[str, Meaning] = {
+    "driver-minimum": _driver_asked,
     "torch-no-driver": _no_driver,
     "nvml-not-found": _no_driver,
     "libcuda-missing": _libcuda,

@@ -57,7 +57,7 @@ def _alternatives(text: str) -> list[str]:
 
 
 def _without_leading_group(part: str) -> list[str]:
-    """Write `(?:a|b)c` as `ac` and `bc`, unless the group is repeated or optional."""
+    """Write `(?:a|b)c` as `ac` and `bc`, `(?:a)?b` as `b`, unless the group is repeated."""
     opened = _GROUP.match(part)
     if not opened:
         return [part]
@@ -67,6 +67,8 @@ def _without_leading_group(part: str) -> list[str]:
         if depth == 0:
             break
     rest = part[token.end() :]
+    if rest.startswith("?") and not opened.group(1):
+        return _without_leading_group(rest[1:])
     if rest.startswith(("?", "*", "+", "{")):
         return [part]
     anchor = opened.group(1) or ""

@@ -77,7 +77,7 @@ ROWS: tuple[S, ...] = (
     S("smi-no-devices", "driver_missing_or_not_loaded", 0.75, "devices", r"^no devices were found", "nvidia-smi"),
     S("libcuda-missing", "driver_missing_or_not_loaded", 0.7, "libcuda", not_loaded(r"libcuda\.so\.1\b"), "loader",
       "The driver's own library is missing: no driver on the host, or a container without GPU access."),
-    S("libcuda-prose", "driver_missing_or_not_loaded", 0.65, "library drivers", r"cuda driver library cannot be found|could not find cuda drivers on your machine", "numba, TensorFlow"),
+    S("libcuda-prose", "driver_missing_or_not_loaded", 0.65, "library drivers lib unable", r"cuda driver library cannot be found|could not find cuda drivers on your machine|unable to find cuda lib\b|(?:cannot|could not|failed to|unable to) (?:find|load|open|locate) (?:the )?(?:nvidia )?cuda (?:driver )?lib(?:rary|raries)?\b", "numba, TensorFlow"),
     S("no-device", "driver_missing_or_not_loaded", 0.5, "capable cudaerrornodevice device", r"no cuda-capable device is detected|cudaerrornodevice|cuda_error_no_device", "CUDA runtime, error 100"),
     # ---- stale driver state
     S("cuda-unknown", "cuda_unknown_error_stale_driver_state", 0.85, "999 cudaerrorunknown error runtime unknown",
