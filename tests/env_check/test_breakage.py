@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import shutil
+import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,17 +19,31 @@ import pytest
 
 from env_check.collect import PROBES, collect
 from env_check.explain import explain_text
-from env_check.facts import Facts, Python, to_json
+from env_check.facts import Facts, Python
 from env_check.judge import judge
-from env_check.probes import network, python, storage
+from env_check.probes import python
 from env_check.system import LocalSystem
 from tests.env_check.recorded import RecordedSystem, load_host
 
+ROOT = Path(__file__).parents[2]
 HEALTHY = collect(RecordedSystem(load_host("ubuntu-rtx4090")))
 
 
 def ids(facts: Facts) -> list[str]:
     return [finding.id for finding in judge(facts)]
+
+
+def check(*options: str, **variables: str) -> tuple[int, list[str], str]:
+    """Run the command in a broken environment; return exit code, ids of findings, and its JSON."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "MLFLOW"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "env_check", "--json", *options],
+        cwd=ROOT, env=environment | variables, capture_output=True, text=True,
+    )  # fmt: skip
+    findings = json.loads(done.stdout)["findings"]
+    return done.returncode, [each["id"] for each in findings], done.stdout
 
 
 @pytest.fixture
@@ -71,18 +88,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_refused_token_is_named_and_never_shown(
-    hub: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_token_is_named_and_never_shown(hub: tuple[str, list[str]]) -> None:
     """A hub that answers 401 to a token gives NET902, and the token is in no output."""
-    monkeypatch.setenv("HF_ENDPOINT", hub[0])
-    monkeypatch.setenv("HF_TOKEN", "hf_notARealTokenAtAll")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    system = LocalSystem()
-    facts = replace(HEALTHY, network=network.ask(system, network.probe(system), None))
-    assert ids(facts) == ["NET902"]
-    assert hub[1] == ["Bearer hf_notARealTokenAtAll"]
-    assert "notAReal" not in json.dumps(to_json(facts)) + str(judge(facts))
+    token = "hf_notARealTokenAtAll"
+    code, ids, output = check("--network", HF_ENDPOINT=hub[0], HF_TOKEN=token)
+    assert (code, "NET902" in ids) == (1, True)
+    assert hub[1] == [f"Bearer {token}"]
+    assert "notAReal" not in output
 
 
 def test_a_redirect_does_not_carry_the_token_away(hub: tuple[str, list[str]]) -> None:
@@ -92,34 +104,33 @@ def test_a_redirect_does_not_carry_the_token_away(hub: tuple[str, list[str]]) ->
     assert len(hub[1]) == 1
 
 
-def test_an_unreachable_tracking_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A closed port gives NET903 at once, a warning: training goes on without MLflow."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    system = LocalSystem()
-    asked = network.ask(system, network.probe(system), None)
-    assert ids(replace(HEALTHY, network=asked)) == ["NET903"]
-    assert asked.tracking_answer == "refused"
-    assert "secret" not in json.dumps(to_json(asked))
+def test_an_unreachable_tracking_server_is_named() -> None:
+    """A closed port gives NET903, a warning: training goes on without MLflow."""
+    uri = "http://me:secret@127.0.0.1:9"
+    code, ids, output = check("--network", MLFLOW_TRACKING_URI=uri, HF_HUB_OFFLINE="1")
+    assert (code, "NET903" in ids) == (0, True)
+    assert "secret" not in output
 
 
-def test_a_full_disk_is_named(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache on a file system without room gives STO802."""
-    monkeypatch.setenv("HF_HUB_CACHE", str(small_disk / "hub"))
-    found = storage.probe(LocalSystem())
-    full = [each for each in found.folders if each.purpose == "hub cache"]
-    kept = replace(HEALTHY.storage, folders=tuple(full))
-    assert ids(replace(HEALTHY, storage=kept)) == ["STO802"]
+def test_a_full_disk_is_named(small_disk: Path) -> None:
+    """A cache on a file system without room gives STO802 and fails the check."""
+    code, ids, _ = check(HF_HUB_CACHE=str(small_disk / "hub"))
+    assert (code, "STO802" in ids) == (1, True)
 
 
-def test_a_read_only_cache_is_named(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_small_for_a_job_is_named(small_disk: Path, tmp_path: Path) -> None:
+    """What the job will write is compared with the disk it would be written to."""
+    wants = tmp_path / "wants.json"
+    wants.write_text('{"schema_version": 1, "run_bytes": 2097152}')
+    code, ids, _ = check("--requirements", str(wants), TRAINBOX_RUNS=str(small_disk))
+    assert (code, "JOB954" in ids) == (1, True)
+
+
+def test_a_read_only_cache_is_named(small_disk: Path) -> None:
     """A cache on a read-only file system gives STO804, for root too."""
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    monkeypatch.setenv("TRAINBOX_CACHE", str(small_disk / "cache"))
-    found = storage.probe(LocalSystem())
-    closed = [each for each in found.folders if each.purpose == "cache"]
-    kept = replace(HEALTHY.storage, folders=tuple(closed))
-    assert ids(replace(HEALTHY, storage=kept)) == ["STO804"]
+    code, ids, _ = check(TRAINBOX_CACHE=str(small_disk / "cache"))
+    assert (code, "STO804" in ids) == (1, True)
 
 
 def test_no_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,26 +176,46 @@ def library(tmp_path: Path) -> Path:
     return copy
 
 
-def test_a_whole_library_is_fine(library: Path) -> None:
+@pytest.fixture
+def torch_folder(tmp_path: Path, library: Path) -> Path:
+    """A site folder whose torch has one shared library, whole as it was built."""
+    site = tmp_path / "site"
+    (site / "torch-2.13.0.dist-info").mkdir(parents=True)
+    (site / "torch-2.13.0.dist-info" / "METADATA").write_text("Name: torch\nVersion: 2.13.0+cpu\n")
+    (site / "torch" / "lib").mkdir(parents=True)
+    (site / "torch" / "version.py").write_text("cuda = None\n")
+    shutil.copy(library, site / "torch" / "lib" / "libtorch_cpu.so")
+    return site
+
+
+def damage_seen(site: Path) -> str:
+    """Return what a whole check says of the shared libraries below a site folder."""
+    _, ids, output = check(PYTHONPATH=str(site))
+    assert ("TORCH609" in ids) == ("cut off" in output or "built for" in output)
+    return output if "TORCH609" in ids else ""
+
+
+def test_a_whole_library_is_fine(torch_folder: Path) -> None:
     """A library as it was built has no problem."""
-    machine = LocalSystem().kernel()[2]
-    assert python.library_problem(LocalSystem(), str(library), machine) == ""
+    assert damage_seen(torch_folder) == ""
 
 
-def test_a_cut_off_library_is_named(library: Path) -> None:
-    """A library that lost its end is cut off; so is an empty one."""
-    machine = LocalSystem().kernel()[2]
-    with library.open("r+b") as file:
-        file.truncate(library.stat().st_size // 2)
-    assert "cut off" in python.library_problem(LocalSystem(), str(library), machine)
-    library.write_bytes(b"")
-    assert "cut off" in python.library_problem(LocalSystem(), str(library), machine)
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_a_cut_off_library_is_named(torch_folder: Path, share: float) -> None:
+    """A library that lost its end, or all of it, gives TORCH609."""
+    damaged = torch_folder / "torch" / "lib" / "libtorch_cpu.so"
+    with damaged.open("r+b") as file:
+        file.truncate(int(damaged.stat().st_size * share))
+    assert "libtorch_cpu.so: cut off" in damage_seen(torch_folder)
 
 
-def test_a_library_of_another_processor_is_named(library: Path) -> None:
-    """A library for another machine type says so."""
-    other = "aarch64" if LocalSystem().kernel()[2] == "x86_64" else "x86_64"
-    assert "built for" in python.library_problem(LocalSystem(), str(library), other)
+def test_a_library_of_another_processor_is_named(torch_folder: Path) -> None:
+    """A library whose header names another machine type gives TORCH609."""
+    other = {"x86_64": 183, "aarch64": 62}[LocalSystem().kernel()[2]]
+    with (torch_folder / "torch" / "lib" / "libtorch_cpu.so").open("r+b") as file:
+        file.seek(18)
+        file.write(struct.pack("<H", other))
+    assert "built for" in damage_seen(torch_folder)
 
 
 def test_a_command_that_hangs_ends_in_time() -> None:
@@ -219,12 +250,11 @@ def test_an_engine_without_gpu_runtime_is_named() -> None:
 @pytest.mark.docker
 def test_a_container_with_the_default_shared_memory_is_named(image_name: str) -> None:
     """64 MiB, what an engine gives unasked, is STO801; with --shm-size it is gone."""
-    root = Path(__file__).parents[2]
-    start = ["docker", "run", "--rm", "--network", "none", "-v", f"{root}:/src:ro", "-w", "/src"]
-    check = ["-e", "PYTHONPATH=/src", image_name, "python3", "-m", "env_check", "--json"]
+    start = ["docker", "run", "--rm", "--network", "none", "-v", f"{ROOT}:/src:ro", "-w", "/src"]
+    inside = ["-e", "PYTHONPATH=/src", image_name, "python3", "-m", "env_check", "--json"]
 
     def found(*options: str) -> list[str]:
-        done = subprocess.run([*start, *options, *check], capture_output=True, text=True)
+        done = subprocess.run([*start, *options, *inside], capture_output=True, text=True)
         return [each["id"] for each in json.loads(done.stdout)["findings"]]
 
     assert "STO801" in found()
