@@ -60,7 +60,7 @@ def measure_activations(arch: Architecture, settings: Settings) -> Activations:
 
     tape.peak = tape.live
     tape.backward(below, grad)
-    del mask
+    del mask, head
     return Activations(
         kept_bytes=elsewhere + at_head,
         forward_bytes=elsewhere + forward_peak,

@@ -24,6 +24,8 @@ class Head:
         self.itemsize = settings.compute_itemsize if settings.autocast else settings.weight_itemsize
         if settings.upcasts_for_kbit and not settings.autocast:
             self.itemsize = FLOAT32
+        # The logits a training loop holds in `outputs` until its backward pass is over.
+        self.outputs: Storage | None = None
         kinds: dict[str, Callable[[Tensor], Tensor]] = {
             "trl": self._trl,
             "hf": self._full_logits,
@@ -111,17 +113,16 @@ class Head:
         """All logits: in the head's type, in float32, their log-softmax; then two gradients."""
         tape = self.tape
         narrow, wide, copies = self._logits(x)
-        held = [narrow, *copies]
+        during = [narrow, *copies]
         soft = tape.new(wide.numel, FLOAT32)
         shape = wide.numel, wide.itemsize
         kept = tape.keep(soft)
         del soft, copies
-        if self.settings.head != "hf":
-            held.clear()  # freed before the backward pass
+        if self.settings.head == "hf":
+            self.outputs = narrow
+        during.clear()
 
-        def backward(
-            _: Tensor, kept: tuple[Tensor, ...] = kept, held: list[Storage | None] = held
-        ) -> tuple[Tensor | None, ...]:
+        def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
             picked = tape.new(*shape)
             grad = tape.new(*shape)
             del picked

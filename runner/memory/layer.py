@@ -152,7 +152,9 @@ class Layer:
         scores = self._product(q, k, float(s.rows) * self.arch.num_heads * s.length**2)
         scores = ops.elementwise(tape, scores)  # * scaling
         scores = ops.elementwise(tape, scores)  # + mask
-        soft = self._softmax(ops.cast(tape, scores, FLOAT32))
+        if not s.is_half:  # one kernel reads float16 and writes float32; for bfloat16 it is two
+            scores = ops.cast(tape, scores, FLOAT32)
+        soft = self._softmax(scores)
         del scores
         weights = ops.cast(tape, soft, q.itemsize)
         del soft
@@ -167,11 +169,11 @@ class Layer:
 
         def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
             product = tape.new(soft_numel, FLOAT32)
-            grad = tape.new(soft_numel, FLOAT32)
+            grad = tape.new(soft_numel, itemsize)
             del product
             return (grad,)
 
-        soft_numel = scores.numel
+        soft_numel, itemsize = scores.numel, scores.itemsize
         return tape.recorded(soft, (scores,), backward)
 
     def _product(self, a: Tensor, b: Tensor, numel: float) -> Tensor:
@@ -190,7 +192,9 @@ class Layer:
         tape = self.tape
         if self.arch.num_experts:
             mixed = self._experts(x)
-            return ops.add(tape, mixed, self._shared_expert(x)) if "up_proj" in self.linears else mixed
+            if "up_proj" not in self.linears:
+                return mixed
+            return ops.add(tape, mixed, self._shared_expert(x))
         if not self.arch.is_gated:
             return self.linear(self._activate(self.linear(x, "fc1")), "fc2")
         if "gate_up_proj" in self.linears:

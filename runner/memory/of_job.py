@@ -36,6 +36,7 @@ def job_settings(
         weight_itemsize=4 if is_full else ITEMSIZE[job.model.dtype],  # runner/train/model.py
         compute_itemsize=compute,
         autocast=compute < 4,
+        is_half=compute_dtype == "float16",
         quantization=Quantization(bits=4, double_quant=job.quantization.double_quant)
         if is_quantised
         else None,

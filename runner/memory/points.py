@@ -167,6 +167,7 @@ def _precision(row: Mapping[str, Any], stack: str) -> dict[str, Any]:
     own_loop = "torchtune" in stack or "litgpt" in stack.lower()
     return {
         "weight_itemsize": 4 if text.startswith(("fp32", "float32")) else 2,
+        "is_half": "fp16" in text and "bf16" not in text,
         "autocast": not denied and (is_mixed or not own_loop),
         "upcasts_for_kbit": "kbit" in text or "plugin off" in str(row.get("note", "")),
     }

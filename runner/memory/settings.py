@@ -38,6 +38,7 @@ class Settings:
     weight_itemsize: int = 2
     compute_itemsize: int = 2
     autocast: bool = True
+    is_half: bool = False  # float16 rather than bfloat16, where an element has two bytes
     upcasts_for_kbit: bool = False  # peft's prepare_model_for_kbit_training: float32 norms, head
     quantization: Quantization | None = None
     adapter: Adapter | None = None
