@@ -9,6 +9,10 @@ TOOLKIT_GUIDE = (
     "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
 )
 DRIVER_GUIDE = "https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/"
+WSL_MEMORY = (
+    "in Windows, %UserProfile%\\.wslconfig: [wsl2] memory=<all but 4>GB (its default is half of "
+    "the computer's), then `wsl --shutdown`"
+)
 WINDOWS_DRIVER = "install the current NVIDIA driver in Windows (nvidia.com/drivers)"
 
 

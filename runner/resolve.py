@@ -17,6 +17,7 @@ from runner.load import LoadedJob, check_against_model, load_job
 from runner.machine import Machine, read_machine
 from runner.plan import Plan, PlannedModel, build_plan
 from runner.record.layout import cache_root
+from runner.wsl import wsl_warnings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,8 @@ def resolve(
         offline=offline,
         say=say,
     )
+    for line in wsl_warnings(loaded.job, model):
+        say(line)
     return Resolved(loaded=loaded, model=model, data=data, machine=read_machine())
 
 

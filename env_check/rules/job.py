@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from env_check import support
+from env_check import remedies, support
 from env_check.facts import Device, Facts, Folder, Known, Requirements, Unknown
 from env_check.findings import Layer
 from env_check.inference import capabilities, card_names, gib, has_gpu
@@ -114,6 +114,7 @@ def host_memory(facts: Facts) -> Optional[Verdict]:
         why="the kernel kills the process while it loads the model (exit code 137)",
         fix=(
             *((f"docker run --memory {(needed >> 30) + 2}g …",) if limit else ()),
+            *((remedies.WSL_MEMORY,) if facts.host.wsl else ()),
             "use a machine with more memory, or a smaller model",
         ),
         verify="`free -h` shows enough",
