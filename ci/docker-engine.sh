@@ -3,7 +3,7 @@
 # and makes a base image from Debian's own packages: for machines that reach no container registry.
 # Prints the two variables that put that base in the place of ours; use: eval "$(ci/docker-engine.sh)"
 set -euo pipefail
-exec 3>&1 1>&2
+exec 3>&1 1>&2  # what packages say goes to the terminal
 
 SUITE=${SUITE:-bookworm}
 BASE=trainbox-base:$SUITE
