@@ -25,7 +25,7 @@ LEAST_CONFIDENCE = 0.3
 MOST_DIAGNOSES = 5
 MOST_EVIDENCE = 6
 
-_ALL_PATTERNS = (*PATTERNS, *(row.compiled() for row in SIGNATURES))
+ALL_PATTERNS = (*PATTERNS, *(row.compiled() for row in SIGNATURES))
 
 
 def explain_file(stream: BinaryIO) -> tuple[Diagnosis, ...]:
@@ -40,7 +40,7 @@ def explain_text(text: str) -> tuple[Diagnosis, ...]:
 
 def read_and_explain(stream: BinaryIO) -> tuple[tuple[Diagnosis, ...], Report]:
     """Return the diagnoses and the facts they rest on."""
-    found = with_numbers(scan(blocks(stream), _ALL_PATTERNS))
+    found = with_numbers(scan(blocks(stream), ALL_PATTERNS))
     report = read_report(found)
     return rank(gather(report, found), report), report
 

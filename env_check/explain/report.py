@@ -32,7 +32,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("torch", "torch", rf"\btorch-{_V}(?:-cp\d|\.dist-info)"),
     ("torch", "have", rf"\(you have {_V}\)"),
     ("torch", "torch", rf"but you (?:will )?have torch {_V}"),
-    ("torch", "torch", r"\btorch[\w .:=-]{0,24}?\b(\d+\.\d+\.\d+\+(?:cpu|cu\d+))\b"),
+    ("torch", "torch", r"\btorch(?!vision|audio)[\w .:=-]{0,24}?\b(\d+\.\d+\.\d+\+(?:cpu|cu\d+))\b"),
     ("cpu_build", "cpu", r"^[ \t-]*pytorch(?:-\w+)?(?:=+|[ \t]+)\d\S*(?:=|[ \t]+)\S*cpu\S*|\btorch[-= ]\d[\w.]*\+cpu\b"),
     ("torch_cuda", "cuda pytorch", r"cuda used to build pytorch\s*: *(\d+\.\d+|none|could not collect|n/a)"),
     ("torch_cuda", "version", r"torch\.version\.cuda\W{1,12}(\d+\.\d+|none)"),

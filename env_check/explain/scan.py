@@ -6,10 +6,12 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from env_check.explain.pattern import Pattern
 from env_check.explain.reading import Block
 
+MOST_EXAMINED = 200  # matches of one pattern in one block: a line can repeat itself without end
 MOST_MATCHES = 6  # per pattern: the first ones are the evidence, the rest is repetition
 
 _WORD = re.compile(r"[a-z]{3,}")
@@ -53,7 +55,7 @@ def scan(blocks: Iterable[Block], patterns: Sequence[Pattern]) -> dict[str, list
 
 def _search(block: Block, pattern: Pattern, earlier: list[Match]) -> None:
     starts: list[int] = []
-    for found in _finditer(block, pattern):
+    for found in islice(_finditer(block, pattern), MOST_EXAMINED):
         if found.end() <= block.num_repeated or found.end() == found.start():
             continue
         starts = starts or _line_starts(block.text)
