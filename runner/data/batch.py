@@ -96,20 +96,21 @@ class Batcher:
         numbers: list[int] = []
         for row in rows:
             try:
-                samples.append(self._convert(row))
+                samples.append(self._convert(row.value))
                 numbers.append(row.number)
             except RowFault as fault:
                 faults.append((row.number, fault))
         batch = TextBatch([_text(sample) for sample in samples])
-        self._look_through(batch, samples, numbers, log)
+        orders = [_role_order(sample) for sample in samples]
+        self._look_through(batch, samples, orders, numbers, log)
         for index, kind in find_identifiers(batch):
             identifiers.add(kind, numbers[index])
         for number, text in zip(numbers, batch.texts, strict=True):
-            scripts.add("Latin" if text.isascii() else script_of(text), number)
-        for sample in samples:
-            roles.update(_roles(sample))
-
-        keys = sketch(_without_system(batch, samples))
+            scripts.add(script_of(text), number)
+        for order, count in Counter(orders).items():
+            roles.update(dict.fromkeys(order, count))
+        has_system = any("system" in order for order in orders)
+        keys = sketch(_without_system(samples) if has_system else batch)
         compared = [one for one in samples if isinstance(one, Chat)][: self._left_to_compare]
         self._left_to_compare -= len(compared)
         good: list[Encoded] = []
@@ -157,22 +158,27 @@ class Batcher:
         except RowFault:
             return True
 
-    def _convert(self, row: Row) -> Sample:
-        if isinstance(row.value, RowFault):
-            raise row.value
-        sample = self.converter(row.value)
+    def _convert(self, value: dict[str, Any] | RowFault) -> Sample:
+        if isinstance(value, RowFault):
+            raise value
+        sample = self.converter(value)
         if self.encoder.marker.template is None and not _is_plain(sample):
             raise RowFault("data-no-template")
         return sample
 
     def _look_through(
-        self, batch: TextBatch, samples: Sequence[Sample], numbers: Sequence[int], log: NoteLog
+        self,
+        batch: TextBatch,
+        samples: Sequence[Sample],
+        orders: Sequence[tuple[str, ...]],
+        numbers: Sequence[int],
+        log: NoteLog,
     ) -> None:
         """Note what is odd about the turns and texts of a batch."""
         has_template = self.encoder.marker.template is not None
-        for number, sample in zip(numbers, samples, strict=True):
+        for number, sample, order in zip(numbers, samples, orders, strict=True):
             if isinstance(sample, Chat):
-                for kind in turn_notes(tuple([turn["role"] for turn in sample.messages])):
+                for kind in turn_notes(order):
                     log.add(kind, number)
             elif has_template and _is_plain(sample) and not _is_bare(sample):
                 log.add("plain_text", number)
@@ -264,16 +270,16 @@ def _texts(sample: Sample, has_system: bool) -> Iterator[str]:
             yield from (turn["content"] for turn in part if has_system or turn["role"] != "system")
 
 
-def _roles(sample: Sample) -> Iterator[str]:
-    for part in _parts(sample):
-        if not isinstance(part, str):
-            yield from {turn["role"] for turn in part}
+def _role_order(sample: Sample) -> tuple[str, ...]:
+    """Return the roles of a sample in order; () of plain text."""
+    if isinstance(sample, Chat):
+        return tuple([turn["role"] for turn in sample.messages])
+    parts = [part for part in _parts(sample) if not isinstance(part, str)]
+    return tuple([turn["role"] for part in parts for turn in part])
 
 
-def _without_system(batch: TextBatch, samples: Sequence[Sample]) -> TextBatch:
-    """Return a batch whose texts are what distinguishes samples: a shared system text does not."""
-    if not any("system" in _roles(sample) for sample in samples):
-        return batch
+def _without_system(samples: Sequence[Sample]) -> TextBatch:
+    """Return what distinguishes samples from each other: a shared system text does not."""
     return TextBatch([_text(sample, has_system=False) for sample in samples])
 
 

@@ -7,7 +7,6 @@ holds training data, so that nobody but its owner may read it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -17,9 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.data.known_hashes import file_sha256, known_sha256
 from runner.plan import PreparedSplit
 
 ENTRY = "entry.json"
+HASHES = ".hashes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,11 @@ def find_entry(root: Path, key: str) -> Entry | None:
             else None
             for name in ("train", "eval")
         ]
-        is_whole = all(file_sha256(split.path) == split.sha256 for split in splits if split)
+        is_whole = all(
+            known_sha256(split.path, root / HASHES, is_ours=True) == split.sha256
+            for split in splits
+            if split
+        )
         train, held = splits
         if not is_whole or train is None:
             return None
@@ -85,15 +90,6 @@ def put_entry(
     written = find_entry(root, key)
     assert written is not None, f"the cache entry {key} is not what was written"
     return written
-
-
-def file_sha256(path: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -28,6 +28,12 @@ class StrictJson:
         """Return the object a text holds, or what is wrong with it."""
         self.oddity = None
         try:
+            value, end = self._decoder.scan_once(text, 0)
+            if end == len(text):  # nothing but the value: nearly every line
+                return self.judge(value)
+        except (StopIteration, RecursionError, ValueError):
+            pass  # said below, in the decoder's words
+        try:
             value = self._decoder.decode(text)
         except json.JSONDecodeError as error:
             detail, hint = _explained(error, text)

@@ -154,13 +154,15 @@ class Marker:
 
     def _mark_literal(self, text: str, chat: Chat, literal: Literal) -> Marked | None:
         """Mark a text that is pieces and contents in turn, word for word; None where it is not."""
-        parts = [literal.pieces[0]]
-        for message, piece in zip(chat.messages, literal.pieces[1:], strict=True):
-            parts += (message["content"], piece)
+        parts = [""] * (2 * len(chat.messages) + 1)
+        parts[::2] = literal.pieces
+        parts[1::2] = [message["content"] for message in chat.messages]
         if "".join(parts) != text:
             return None
         ends = list(itertools.accumulate(map(len, parts)))  # of content i: ends[2 * i + 1]
-        chosen = [literal.answers[number] for number in self._wanted(chat)]
+        chosen = literal.answers
+        if chat.num_context or self.loss_on != "assistant":
+            chosen = tuple(literal.answers[number] for number in self._wanted(chat))
         return Marked(
             text,
             [(ends[2 * i] - (lead or 0), ends[2 * i + 1] + stop) for i, lead, stop in chosen],

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.data import cache as entries
 from runner.data.formats import EXPECTED, unknown_columns
+from runner.data.known_hashes import known_sha256
 from runner.data.report import DataReport, SplitReport, report_from_dict
 from runner.data.rows import Source, check_file, is_local
 from runner.data.template import ChatTemplate
@@ -77,7 +78,7 @@ def prepare(
     with entries.writing_aside(root) as aside:
         report, facts = _write_splits(job, tokenizer, template, sources, where, aside)
         for source in sources:
-            _refuse_changed(source, where)
+            _refuse_changed(source, where, root / entries.HASHES)
         entry = entries.put_entry(root, key, aside, facts=facts, report=report.to_dict())
     return PreparedData(train=entry.train, eval=entry.eval, report=report)
 
@@ -107,9 +108,9 @@ def _write_splits(
     return built.report, facts
 
 
-def _refuse_changed(source: Source, where: Callable[[str], Where]) -> None:
+def _refuse_changed(source: Source, where: Callable[[str], Where], hashes: Path) -> None:
     """Refuse a file that was written to while it was read: its cache entry would be stale."""
-    if source.hub_data is None and entries.file_sha256(source.spec.path) != source.sha256:
+    if source.hub_data is None and known_sha256(source.spec.path, hashes) != source.sha256:
         raise DataError(
             id="data-changed",
             what=f"`{source.spec.path}` was changed while it was read",
@@ -223,7 +224,7 @@ def _source(
     """Return a source with the hash of its bytes, of a hub data set of name, commit and split."""
     split = key[5:].split("[")[0]
     if is_local(source.path):
-        sha256 = entries.file_sha256(source.path)
+        sha256 = known_sha256(source.path, cache / "data" / entries.HASHES)
         return Source(key=key, split=split, spec=source, sha256=sha256)
     from runner.data.hub import bring
 

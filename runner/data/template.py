@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Span = tuple[int, int]  # characters [start, end) of a rendered text
 
+_LOOP_ATTRIBUTES = {"first", "last", "index", "index0", "length"}
 # Noncharacters: Unicode keeps them for a program's own use, and a text that holds one is noticed.
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 
@@ -124,6 +125,7 @@ def _refusal(error: Exception, messages: Sequence[Message]) -> str:
 
 def _environment(mark: Callable[[str], str]) -> jinja2.Environment:
     import jinja2.ext
+    import jinja2.runtime
     import jinja2.sandbox
 
     class Generation(jinja2.ext.Extension):
@@ -140,7 +142,18 @@ def _environment(mark: Callable[[str], str]) -> jinja2.Environment:
         def _mark(self, caller: Any) -> str:
             return mark(caller())
 
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+    class Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
+        """The sandbox, quicker at what templates do for every turn: message.role, loop.first."""
+
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            kind = type(obj)
+            if kind is dict and attribute in obj and not hasattr(dict, attribute):
+                return obj[attribute]
+            if kind is jinja2.runtime.LoopContext and attribute in _LOOP_ATTRIBUTES:
+                return getattr(obj, attribute)
+            return super().getattr(obj, attribute)
+
+    environment = Environment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )
     environment.filters["tojson"] = _tojson

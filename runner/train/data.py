@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 from datasets import Dataset  # type: ignore[import-untyped]
 
-from runner.data.cache import file_sha256
+from runner.data.known_hashes import file_sha256
 from runner.data.prepare import load_prepared
 from runner.errors import TrainingError
 from runner.plan import PreparedSplit
