@@ -21,6 +21,7 @@ from runner.container.gpu import (
     prove_gpu,
 )
 from runner.container.image import SOURCE_ROOT, choose_variant, locked_versions
+from runner.container.kind import read_kind, unkept_limits
 from runner.container.process import ContainerProcess
 from runner.container.settings import container_settings
 from runner.container.start import create_container, find_container, start_error
@@ -49,10 +50,13 @@ class DockerBackend:
         self._say = say
         variant = variant_of(plan)
         request = gpu_request(plan, read_machine())
+        with connect() as client:
+            info = client.info()
+        for line in unkept_limits(read_kind(info), plan.job["resources"]["memory_gib"]):
+            say(line)
         facts = gather_facts()
         if request is not None:
-            with connect() as client:
-                check_cdi(request, client.info())
+            check_cdi(request, info)
             check_gpu(variant, facts)
         elif hint := idle_gpu(plan, facts):
             say(hint)
@@ -100,7 +104,8 @@ class DockerBackend:
         run.log.touch()
         with connect() as client:
             request = gpu_request(plan, read_machine())
-            settings = container_settings(client, self._tag, run, plan, environment, request)
+            kind = read_kind(client.info())
+            settings = container_settings(client, self._tag, run, plan, environment, request, kind)
             container = create_container(client, run, settings)
             process = ContainerProcess(container, run, self._say)
             try:

@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from env_check.probes.host import wsl_version
+from env_check.system import LocalSystem, System
 from runner.errors import BackendError
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 ENGINE_SECONDS = 60.0  # until a call counts as unanswered
 COMMAND_SECONDS = 20.0
+# Windows' PATH, which WSL appends, leads to Docker Desktop where that is installed.
+DESKTOP_ON_WINDOWS = "/Docker/Docker/resources/bin"
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 # From 23.0 on, `docker build` is a plug-in (buildx); an older client has BuildKit in itself.
 FIRST_WITHOUT_BUILDKIT = 23
@@ -97,9 +101,34 @@ def engine_error(text: str, host: str) -> BackendError:
         what="no Docker engine answers",
         where=host,
         why="the backend `docker` trains inside a container",
-        fix="start it (sudo systemctl start docker; on WSL2 start Docker Desktop or `sudo service "
-        "docker start`), or train without it: --backend host",
+        fix=f"{start_engine(LocalSystem())}; or train without it: --backend host",
     )
+
+
+def start_engine(system: System) -> str:
+    """Return what brings an engine up here: another one that answers, Desktop's, or a service."""
+    if system.variable("DOCKER_HOST"):
+        return "correct DOCKER_HOST, or unset it"
+    for socket_path in other_sockets(system):
+        if system.exists(socket_path):
+            return f"another engine is here: export DOCKER_HOST=unix://{socket_path}"
+    if not wsl_version(system, system.kernel()[1]):
+        return "start it: sudo systemctl start docker (Docker Desktop: from its menu)"
+    if any(DESKTOP_ON_WINDOWS in each for each in (system.variable("PATH") or "").split(":")):
+        return (
+            "start Docker Desktop in Windows and turn this distribution on: Settings, Resources, "
+            "WSL integration"
+        )
+    return (
+        "start it: sudo service docker start (or install Docker Desktop in Windows, with Settings, "
+        "Resources, WSL integration turned on for this distribution)"
+    )
+
+
+def other_sockets(system: System) -> tuple[str, ...]:
+    """Return where rootless engines and Docker Desktop on Linux listen."""
+    runtime = system.variable("XDG_RUNTIME_DIR") or f"/run/user/{system.user_id()}"
+    return (f"{runtime}/docker.sock", f"{system.home()}/.docker/desktop/docker.sock")
 
 
 def find_builder() -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.container.kind import EngineKind, caller, user_inside
 from runner.plan import Plan
 from runner.record.layout import RunDir
 
@@ -32,12 +33,14 @@ def container_settings(
     plan: Plan,
     environment: Mapping[str, str],
     request: DeviceRequest | None,
+    kind: EngineKind,
 ) -> dict[str, Any]:
     """Return the arguments of `create_container`; what is not named here, the container has not.
 
     Args:
         environment: variables of the attempt.
         request: for a GPU; None gives none.
+        kind: of the engine.
     """
     from docker.types import LogConfig, Mount
 
@@ -45,14 +48,13 @@ def container_settings(
     memory = int(resources["memory_gib"] * GIB) if resources["memory_gib"] else None
     mounts = [Mount(str(run.path), str(run.path), type="bind")]
     mounts += [Mount(path, path, type="bind", read_only=True) for path in sorted(inputs_of(plan))]
-    is_rootless = "name=rootless" in client.info().get("SecurityOptions", [])
+    user = user_inside(client, kind, tag, run.path)
     return {
         "image": tag,
         "command": [
             "sh", "-c", INTO_LOG, str(run.log), "python", "-m", "runner.train", str(run.path),
         ],
-        # in a rootless engine the caller is root inside, and nobody outside
-        "user": "0:0" if is_rootless else f"{os.getuid()}:{os.getgid()}",
+        "user": user,
         "environment": container_environment(environment),
         "working_dir": str(run.path),
         "labels": {"trainbox.run": run.run_id},
@@ -70,7 +72,9 @@ def container_settings(
             mem_limit=memory,
             memswap_limit=memory,
             tmpfs={TEMPORARY: "mode=1777", KERNELS: "exec,mode=1777"},
-            group_add=[str(group) for group in os.getgroups()],
+            # for data that a group may read; inside a mapping the numbers are others
+            group_add=[str(group) for group in os.getgroups()] if user == caller() else None,
+            userns_mode=kind.userns_mode,
             mounts=mounts,
             device_requests=[request] if request else None,
             log_config=LogConfig(type="none"),  # sample answers pass through here

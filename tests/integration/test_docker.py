@@ -23,6 +23,7 @@ import pytest
 from runner.backends.docker import DockerBackend
 from runner.container.engine import connect
 from runner.container.gpu import gpu_request, prove_gpu
+from runner.container.kind import caller, owns_what_it_writes
 from runner.errors import BackendError
 from runner.machine import read_machine
 from runner.plan import Plan, read_plan
@@ -217,6 +218,21 @@ def test_a_gpu_that_the_engine_cannot_give_is_an_error_before_the_run(
     assert request is not None
     with pytest.raises(BackendError, match="docker-no-gpu"):
         prove_gpu(backend.surroundings()["image"]["tag"], request)
+
+
+def test_the_owner_of_what_a_container_writes_is_tried_out(
+    backend: DockerBackend, tmp_path: Path
+) -> None:
+    """The caller owns what it writes inside; a stranger may not write, or owns it himself."""
+    tag = backend.surroundings()["image"]["tag"]
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    with connect() as client:
+        assert owns_what_it_writes(client, tag, tmp_path, caller())
+        assert not owns_what_it_writes(client, tag, tmp_path, f"{STRANGER}:{STRANGER}")
+        assert not owns_what_it_writes(client, tag, open_to_all, f"{STRANGER}:{STRANGER}")
+    assert not list(tmp_path.rglob(".owner-*"))
 
 
 def test_neither_token_nor_settings_are_in_the_image(backend: DockerBackend) -> None:

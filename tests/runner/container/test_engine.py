@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.container.engine import connect, find_builder
+from runner.container.engine import connect, find_builder, start_engine
 from runner.errors import BackendError
+from tests.env_check.recorded import RecordedSystem, load_host
 
 OLD = "#!/bin/sh\necho Docker version 20.10.24, build x\n"
 NEW_ALONE = '#!/bin/sh\n[ "$1" = buildx ] && exit 1\necho Docker version 29.1.0, build x\n'
@@ -59,3 +60,26 @@ def test_no_docker_command_is_an_error(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BackendError, match="docker-no-command"):
         find_builder()
+
+
+def machine(host: str, **variables: str) -> RecordedSystem:
+    recorded = dict(load_host(host))
+    recorded["variables"] = {**recorded.get("variables", {}), **variables}
+    return RecordedSystem(recorded)
+
+
+def test_an_engine_of_the_users_own_is_found() -> None:
+    """A rootless engine, or Docker Desktop's, answers at another socket: the fix is its address."""
+    rootless = machine("ubuntu-rtx4090")
+    rootless.files["/run/user/1000/docker.sock"] = ""
+    assert "DOCKER_HOST=unix:///run/user/1000/docker.sock" in start_engine(rootless)
+    assert "systemctl start docker" in start_engine(machine("ubuntu-rtx4090"))
+    assert "unset it" in start_engine(machine("ubuntu-rtx4090", DOCKER_HOST="tcp://x:1"))
+
+
+def test_under_wsl_the_fix_is_docker_desktops_integration_or_the_service() -> None:
+    """Docker Desktop in Windows shows in PATH: its integration with this distribution is off."""
+    desktop = "/usr/bin:/mnt/c/Program Files/Docker/Docker/resources/bin"
+    assert "WSL integration" in start_engine(machine("wsl-rtx2000ada", PATH=desktop))
+    assert "turn this distribution on" in start_engine(machine("wsl-rtx2000ada", PATH=desktop))
+    assert "sudo service docker start" in start_engine(machine("wsl-rtx2000ada", PATH="/usr/bin"))
