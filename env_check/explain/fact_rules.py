@@ -232,6 +232,29 @@ def rule_broken_binary(report: Report, found: Found) -> Iterator[Evidence]:
                 break
 
 
+def rule_wheel_tags(report: Report, found: Found) -> Iterator[Evidence]:
+    """The wheel's name says another torch than the one that is installed."""
+    for match in found.get("wheel-tags", ()):
+        built_for = match.groups[1]
+        if report.torch and support.minor(built_for) != support.minor(report.torch):
+            why = f"The wheel is built for torch {built_for}; {report.torch} is installed."
+            yield Evidence("flash_attn_abi_mismatch", 0.85, why, (match,), "wheel-tags")
+            return
+
+
+def rule_default_build(report: Report, found: Found) -> Iterator[Evidence]:
+    """Plain pip brings a CPU build on this platform, and CUDA is not available."""
+    untagged = report.torch and "+" not in report.torch and report.torch_cuda in ("", "none")
+    if not untagged or report.cuda_available is not False or report.torch.endswith("cpu"):
+        return
+    asked = report.gpus or report.driver or "asks-cuda" in found
+    default = support.default_tag(report.torch, report.machine, report.platform)
+    if asked and default == "cpu":
+        why = f"On this platform pip installs torch {report.torch} without CUDA."
+        lines = _line_of(report, "torch", "available")
+        yield Evidence("cpu_only_torch", 0.6, why, lines, "default-build")
+
+
 def rule_two_wheels(report: Report, found: Found) -> Iterator[Evidence]:
     """The CUDA libraries of two majors are installed from wheels, and one does not load."""
     wheels = found.get("nvidia-wheel", [])
@@ -556,6 +579,8 @@ RULES: tuple[Rule, ...] = (
     rule_library_path,
     rule_broken_binary,
     rule_two_wheels,
+    rule_wheel_tags,
+    rule_default_build,
     rule_extension_arch,
     rule_companion,
     rule_mig,
