@@ -272,7 +272,9 @@ def meant(name: str, section: str, keys: Mapping[str, tuple[str, ...]]) -> str |
         return ELSEWHERE[foreign]
     plain = _plain(name)  # `grace` for grace_seconds, `keep_last` for keep
     alike = [key for key in here[section] if key.startswith(plain) or plain.startswith(f"{key}_")]
-    return _join(section, alike[0]) if len(alike) == 1 and plain else None
+    if len(alike) == 1 and plain:
+        return _join(section, alike[0])
+    return _search(name, here, 0.65)  # a slip in a short key: `rr`, `alfa`
 
 
 def _search(name: str, keys: Mapping[str, tuple[str, ...]], cutoff: float) -> str | None:
