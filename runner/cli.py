@@ -29,6 +29,7 @@ COMMANDS = {
     "show": "show one run: state, losses, files",
     "logs": "print the log of a run",
     "stop": "stop a run; it writes a checkpoint first",
+    "attach": "take over a run whose supervisor died while its container trains on",
     "resume": "continue a run from its newest valid checkpoint",
     "sync": "send what MLflow has not got yet",
     "up": "start the MLflow server",

@@ -19,6 +19,7 @@ examples:
 states: running · finished · failed · stopped (by you) · preempted (from outside) ·
         limit (of the job) · interrupted (its supervisor died): all but the first two can be
         resumed · damaged (its journal cannot be read)
+        running (unattended): its supervisor died, the container trains on: trainbox attach RUN
 """
 
 
@@ -48,7 +49,7 @@ def render_table(states: list[RunState]) -> str:
         rows.append(
             (
                 state.run_id,
-                state.status,
+                state_in_words(state),
                 f"{state.step}/{state.num_steps or '?'}",
                 "-" if state.loss is None else f"{state.loss:.4g}",
                 held_out or "-",
@@ -60,3 +61,9 @@ def render_table(states: list[RunState]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def state_in_words(state: RunState) -> str:
+    """Return the status, with a word on a run that nobody watches."""
+    is_alone = state.status == "running" and not state.is_attended
+    return "running (unattended)" if is_alone else state.status

@@ -9,9 +9,10 @@ import signal
 import sys
 import time
 
+from runner.commands.attach import attach_run
 from runner.errors import EXIT_DONE, BackendError
 from runner.record.find import LATEST, find_run
-from runner.record.layout import RunDir, runs_root
+from runner.record.layout import runs_root
 from runner.record.state import is_locked, read_state
 
 DEFAULT_WAIT_SECONDS = 120
@@ -41,7 +42,12 @@ def run(args: argparse.Namespace) -> int:
     if not is_locked(run_dir):
         print(f"{run_dir.run_id} is not running ({read_state(run_dir).status})", file=sys.stderr)
         return EXIT_DONE
-    ask_to_stop(run_dir)
+    facts = json.loads(run_dir.supervisor.read_text(encoding="utf-8"))
+    if is_locked(run_dir, run_dir.supervisor_lock):
+        interrupt(facts["supervisor_pid"])
+    elif facts["backend"] == "docker":
+        attach_run(run_dir, as_json=False, ask=signal.SIGINT)
+    # else: the kernel has told the training process of its supervisor's death; it saves and ends
     deadline = time.monotonic() + args.wait
     while is_locked(run_dir):
         if time.monotonic() > deadline:
@@ -58,12 +64,9 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def ask_to_stop(run: RunDir) -> None:
-    """Send SIGINT to the supervisor, or to the training process that outlived it."""
-    facts = json.loads(run.supervisor.read_text(encoding="utf-8"))
-    for process_id in (facts["supervisor_pid"], facts["training_pid"]):
-        try:
-            os.kill(process_id, signal.SIGINT)
-            return
-        except ProcessLookupError:
-            continue
+def interrupt(process_id: int) -> None:
+    """Send SIGINT to a supervisor, which passes it on."""
+    try:
+        os.kill(process_id, signal.SIGINT)
+    except ProcessLookupError:  # it has ended meanwhile
+        pass
