@@ -1,0 +1,70 @@
+"""Rules over several GPUs: peer-to-peer and the network between the ranks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from env_check.explain.evidence import Evidence, Found
+from env_check.explain.report import Report
+
+
+def rule_p2p_bandwidth(report: Report, found: Found) -> Iterator[Evidence]:
+    """The bandwidth test is slower with peer-to-peer than without."""
+    for match in found.get("p2p-matrix", ()):
+        without, with_p2p = match.groups[0], match.groups[1]
+        slow, fast = _off_diagonal(with_p2p), _off_diagonal(without)
+        if slow and fast and max(slow) < 0.6 * max(fast):
+            why = f"At most {max(slow):g} GB/s with peer-to-peer, {max(fast):g} without."
+            yield Evidence("nccl_p2p_broken", 0.93, why, (match,), "p2p-bandwidth")
+            return
+
+
+def _off_diagonal(matrix: str) -> list[float]:
+    values = []
+    for row in matrix.splitlines():
+        numbers = re.findall(r"\d+(?:\.\d+)?", row)
+        if len(numbers) > 2 and "." in row:
+            index = int(float(numbers[0]))
+            values += [float(each) for place, each in enumerate(numbers[1:]) if place != index]
+    return values
+
+
+def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
+    """NCCL chose peer-to-peer, or consumer cards wait, and the job hangs."""
+    consumer = any(card.kind == "consumer" for card in report.gpus)
+    waits = found.keys() & (
+        {"nccl-watchdog", "p2p-hang"} if "iommu" in found else {"nccl-watchdog"}
+    )
+    if waits and "ranks" in found and ("iommu" in found or consumer):
+        strength = 0.7 if "iommu" in found else 0.45
+        if "preprocessing" not in found:
+            lines = tuple(found[id][0] for id in sorted(waits))
+            yield Evidence("nccl_p2p_broken", strength, "", lines, "p2p-hang")
+    alone = "p2p-hang" in found and not waits
+    if alone and ("nccl-tests" in found or (consumer and "ranks" in found)):
+        why = "The GPUs wait for each other without an error."
+        yield Evidence("nccl_p2p_broken", 0.5, why, tuple(found["p2p-hang"][:1]), "p2p-hang")
+    shown = [match for id in ("p2p-path", "p2p-test") for match in found.get(id, ())]
+    if shown and "p2p-hang" in found:
+        yield Evidence("nccl_p2p_broken", 0.75, "", tuple(shown[:1]), "p2p-hang")
+
+
+_VIRTUAL = re.compile(r"^(?:\[0\])?(?:ip6tnl|veth|docker|virbr|br-|tun|tap|tailscale|wg|sit)|:fe80")
+
+
+def rule_interface(report: Report, found: Found) -> Iterator[Evidence]:
+    """NCCL begins with a tunnel, a bridge or a link-local address: other hosts do not reach it."""
+    for match in () if "nccl-complete" in found else found.get("nccl-using", ()):
+        interface = match.groups[0].lower().split(" [")[0]
+        if _VIRTUAL.search(interface):
+            why = f"NCCL uses {interface.split(':')[0].removeprefix('[0]')}."
+            yield Evidence("nccl_network_interface", 0.6, why, (match,), "interface")
+            return
+
+
+RULES = (
+    rule_p2p_bandwidth,
+    rule_p2p_hang,
+    rule_interface,
+)
