@@ -66,9 +66,7 @@ def _libcuda_prose(report: Report, found: Found) -> Judgement:
     """TensorFlow says it on every machine without a GPU: there it is no fault."""
     if report.platform == "wsl":
         return "wsl_libcuda_not_found", 0.75
-    if "tensorflow" in lines_of(
-        found, "libcuda-prose"
-    ) or "could not find cuda drivers" in lines_of(found, "libcuda-prose"):
+    if "could not find cuda drivers" in lines_of(found, "libcuda-prose"):
         return "driver_missing_or_not_loaded", 0.2
     return ("container_no_gpu_flag", 0.7) if report.is_container else None
 
