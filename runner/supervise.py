@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import threading
 import time
@@ -23,17 +22,13 @@ from runner.claim import only_supervisor, only_trainer
 from runner.errors import EXIT_FAILED, BackendError
 from runner.outcome import Outcome, judge
 from runner.plan import Plan
-from runner.record.heartbeat import last_beat
-from runner.record.journal import Event, Journal, read_events, read_from
+from runner.record.journal import Event, Journal, read_events
 from runner.record.layout import SCHEMA_VERSION, RunDir
 from runner.record.state import Lock
+from runner.remains import is_out_of_memory, log_tail, named_failure
 from runner.revise import Revision, revise
-from runner.watchdog import Watchdog, is_paused, num_oom_kills, tree_of
-
-POLL_SECONDS = 0.1
-LOG_TAIL_BYTES = 8192
-FULL_BYTES = 16 * 1024  # less than that, and nothing can be written any more
-DUMP_SECONDS = 2.0  # for a hung child to write its stacks before it is killed
+from runner.watch import Tail, Watch
+from runner.watchdog import num_oom_kills
 
 Note = tuple[str, str, dict[str, Any]]  # id, message and further fields of a warning
 
@@ -71,19 +66,14 @@ class Supervisor:
         self.run_dir = run
         self.plan = plan
         self.backend = backend
-        self.on_event = on_event
         self.on_terminal = on_terminal
         self.max_seconds = max_seconds
         self.grace_seconds = grace_seconds
         self.stall_seconds = stall_seconds
         self.say = say
         self.notes = notes
+        self._tail = Tail(run, on_event)
         self._asked: list[int] = []  # signals that arrived here, in order
-        self._passed_on = 0
-        self._offset = 0
-        self._phase = "start"
-        self._has_stepped = False
-        self._stalled: str | None = None
 
     def supervise(self) -> Outcome:
         """Run an attempt to its end, and another where a change can help; return how it ended.
@@ -121,12 +111,12 @@ class Supervisor:
             start = self._open_attempt()
             process = self._adopt()
             self._asked += [] if ask is None else [ask]
-            self._offset = self.run_dir.journal.stat().st_size
             # the limit counts from the start of the attempt, not from now
             started = time.monotonic() - (time.time() - start["time"])
-            exit_code = self._accompany(start["attempt"], process, started)
+            watch = self._watch(process, started)
+            exit_code = self._accompany(start["attempt"], process, watch)
             with only_trainer(self.run_dir, self.grace_seconds):
-                return self._close(start, process, exit_code)
+                return self._close(start, process, exit_code, watch.stalled)
 
     def _open_attempt(self) -> Event:
         """Return the start of the attempt that has no end."""
@@ -150,7 +140,6 @@ class Supervisor:
         past = read_events(self.run_dir.journal)
         attempt = 1 + sum(event["event"] == "start" for event in past)
         self.run_dir.failure.unlink(missing_ok=True)
-        self._phase, self._has_stepped = "start", False
         oom_kills = num_oom_kills()
         start = self._open(attempt, notes)
         try:
@@ -168,14 +157,15 @@ class Supervisor:
             )
             self._write_end(start, failed, time.time())
             raise
-        exit_code = self._accompany(attempt, process, began)
-        return self._close(start, process, exit_code, oom_kills)
+        watch = self._watch(process, began)
+        exit_code = self._accompany(attempt, process, watch)
+        return self._close(start, process, exit_code, watch.stalled, oom_kills)
 
     def _open(self, attempt: int, notes: Sequence[Note]) -> Event:
         """Write the first lines of an attempt and return the very first."""
         training = self.plan.training
         with Journal(self.run_dir.journal, attempt) as journal:
-            self._offset = self.run_dir.journal.stat().st_size
+            self._tail.to_end()
             start = journal.write(
                 "start",
                 schema_version=SCHEMA_VERSION,
@@ -191,24 +181,42 @@ class Supervisor:
                 journal.write("warning", id=id, message=message, **facts)
         return start
 
+    def _watch(self, process: Process, began: float) -> Watch:
+        return Watch(
+            self.run_dir,
+            process,
+            self._tail,
+            asked=self._asked,
+            limit_at=began + self.max_seconds if self.max_seconds is not None else None,
+            grace_seconds=self.grace_seconds,
+            stall_seconds=self.stall_seconds,
+            is_local=self.backend.name == "host",
+        )
+
     def _close(
-        self, start: Event, process: Process, exit_code: int, oom_kills: int | None = None
+        self,
+        start: Event,
+        process: Process,
+        exit_code: int,
+        stalled: str | None,
+        oom_kills: int | None = None,
     ) -> Outcome:
         """Write the last line of the attempt, show it, and return how it ended.
 
         Args:
+            stalled: why the process was given up, if it was.
             oom_kills: what the kernel had counted before the attempt; None: not known.
         """
         outcome = judge(
             exit_code,
             self._asked,
-            self._failure(),
-            self._log_tail(),
-            is_out_of_memory=_is_out_of_memory(process, exit_code, oom_kills),
-            stalled=self._stalled,
+            named_failure(self.run_dir),
+            log_tail(self.run_dir),
+            is_out_of_memory=is_out_of_memory(process, exit_code, oom_kills),
+            stalled=stalled,
         )
         self._write_end(start, outcome, process.ended or time.time())
-        self._follow_journal()
+        self._tail.follow()
         return outcome
 
     def _write_end(self, start: Event, outcome: Outcome, ended: float) -> None:
@@ -219,7 +227,7 @@ class Supervisor:
         except OSError as error:
             self.say(f"the end of the attempt could not be recorded: {error}")
 
-    def _accompany(self, attempt: int, process: Process, started: float) -> int:
+    def _accompany(self, attempt: int, process: Process, watch: Watch) -> int:
         """Watch a process to its end, show what it says, and return its exit code."""
         try:
             self._write_supervisor_file(attempt, process)
@@ -228,64 +236,10 @@ class Supervisor:
             raise
         reader = threading.Thread(target=self._read_terminal, args=(process,), daemon=True)
         reader.start()
-        exit_code = self._watch(process, started)
+        exit_code = watch.until_end()
         reader.join(timeout=5)
-        self._follow_journal()
+        self._tail.follow()
         return exit_code
-
-    def _watch(self, process: Process, started: float) -> int:
-        """Return the child's exit code; pass signals on and keep the time limit meanwhile."""
-        kill_at: float | None = None
-        limit_at = started + self.max_seconds if self.max_seconds is not None else None
-        watchdog = Watchdog(self.stall_seconds)
-        while (exit_code := process.poll()) is None:
-            now = time.monotonic()
-            while self._passed_on < len(self._asked):
-                process.send_signal(self._asked[self._passed_on])
-                self._passed_on += 1
-                kill_at = kill_at or now + self.grace_seconds
-            if limit_at is not None and now >= limit_at:
-                process.send_signal(signal.SIGUSR1)
-                kill_at = kill_at or now + self.grace_seconds
-                limit_at = None
-            if kill_at is None and self._has_stalled(watchdog, process, now):
-                self._dump_stacks(process)
-                kill_at = now + DUMP_SECONDS
-            if kill_at is not None and now >= kill_at:
-                process.kill()
-            self._follow_journal()
-            time.sleep(POLL_SECONDS)
-        process.kill()  # what the child may have left in its process group
-        return exit_code
-
-    def _has_stalled(self, watchdog: Watchdog, process: Process, now: float) -> bool:
-        sign = (last_beat(self.run_dir.heartbeat), self._offset)
-        here = self.backend.name == "host"
-        if not watchdog.is_stalled(
-            sign, now, has_stepped=self._has_stepped, is_paused=here and is_paused(process.pid)
-        ):
-            return False
-        limit = watchdog.limit_seconds(has_stepped=self._has_stepped)
-        self._stalled = (
-            f"no sign of life for {limit:.0f} s in phase `{self._phase}`; its stacks are in the log"
-        )
-        return True
-
-    def _dump_stacks(self, process: Process) -> None:
-        """Have the child write where it is into the log; on the host, its workers too."""
-        process.send_signal(signal.SIGUSR2)
-        for worker in tree_of(process.pid)[1:] if self.backend.name == "host" else []:
-            try:
-                os.kill(worker, signal.SIGUSR2)
-            except ProcessLookupError:
-                continue
-
-    def _follow_journal(self) -> None:
-        events, self._offset = read_from(self.run_dir.journal, self._offset)
-        for event in events:
-            self._has_stepped |= event["event"] == "step"
-            self._phase = event["name"] if event["event"] == "phase" else self._phase
-            self.on_event(event)
 
     def _read_terminal(self, process: Process) -> None:
         if process.terminal is None:
@@ -307,25 +261,6 @@ class Supervisor:
         aside.write_text(json.dumps(facts) + "\n", encoding="utf-8")
         aside.replace(self.run_dir.supervisor)
 
-    def _failure(self) -> dict[str, str] | None:
-        try:
-            failure = json.loads(self.run_dir.failure.read_text(encoding="utf-8"))
-            return {"id": str(failure["id"]), "what": str(failure["what"])}
-        except (OSError, ValueError, KeyError, TypeError):
-            return self._full_disk()
-
-    def _full_disk(self) -> dict[str, str] | None:
-        """Return the fault that a full disk left no room to write down."""
-        free = shutil.disk_usage(self.run_dir.path).free
-        if free >= FULL_BYTES:
-            return None
-        return {"id": "train-disk-full", "what": f"the disk of the run is full ({free} bytes free)"}
-
-    def _log_tail(self) -> str:
-        with self.run_dir.log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL_BYTES))
-            return file.read().decode("utf-8", errors="replace")
-
 
 def nothing_to_attach(run: RunDir, reason: str) -> BackendError:
     """Return the error for a run that no supervisor can take over."""
@@ -336,14 +271,6 @@ def nothing_to_attach(run: RunDir, reason: str) -> BackendError:
         why="a training container that lost its supervisor can be taken over, nothing else",
         fix=f"see `trainbox show {run.run_id}`; go on with: trainbox resume {run.run_id}",
     )
-
-
-def _is_out_of_memory(process: Process, exit_code: int, before: int | None) -> bool | None:
-    """Return whether the kernel killed a process for want of memory; None: not known."""
-    if process.is_out_of_memory is not None or exit_code != -signal.SIGKILL:
-        return process.is_out_of_memory
-    now = num_oom_kills()
-    return None if before is None or now is None else now > before
 
 
 @contextmanager

@@ -72,8 +72,12 @@ def read_events(path: Path) -> list[Event]:
     return read_from(path)[0]
 
 
+def end_of_lines(path: Path) -> int:
+    """Return the bytes of a journal up to the end of its last complete line."""
+    return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
+
+
 def _cut_torn_line(path: Path) -> None:
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end != len(data):
+    end = end_of_lines(path)
+    if end != path.stat().st_size:
         os.truncate(path, end)

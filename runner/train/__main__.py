@@ -76,6 +76,8 @@ def main(arguments: Sequence[str]) -> int:
             print(error.render(), file=sys.stderr, flush=True)
             return _record_failure(run, error)
         except Exception as error:
+            # a data worker that dies only now would raise out of these lines (PyTorch's handler)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             traceback.print_exc()
             from runner.train.faults import explain
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.backends.base import Backend, Process
+from runner.errors import EXIT_PREEMPTED
 from runner.plan import Plan, read_plan
 from runner.record.checkpoint import sealed_steps
 from runner.record.journal import read_events, read_from
@@ -29,6 +30,8 @@ from tests.faults.jobs import STEPS, fault_run
 from tests.runner.train.watch import curve, events, result_sha256
 
 MOST_KILLS_PER_RUN = 5
+KILL, TERM = (signal.SIGKILL,), (signal.SIGTERM,)
+STRIKES = (KILL, KILL, KILL, KILL, TERM, TERM + TERM)
 STUCK = 3  # undisturbed attempts in a row that do not finish
 GRACE_SECONDS = 30.0
 
@@ -50,7 +53,8 @@ class Tally:
     """What a campaign met and found."""
 
     seed: int
-    kills: int = 0
+    kills: int = 0  # and other strikes
+    strikes: Counter[str] = field(default_factory=Counter)  # by signals sent
     damages: int = 0
     fallbacks: int = 0  # attempts that passed over a damaged checkpoint
     runs: Counter[str] = field(default_factory=Counter)  # finished and identical, by job
@@ -58,19 +62,21 @@ class Tally:
     faults: list[str] = field(default_factory=list)  # runs that broke the promise, and how
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "runs": dict(self.runs), "killed_in": dict(self.killed_in)}
+        counters = {name: dict(getattr(self, name)) for name in ("strikes", "runs", "killed_in")}
+        return asdict(self) | counters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """When an attempt is killed: so long after so many new lines in its journal."""
+    """When an attempt is struck: so long after so many new lines in its journal; and how."""
 
     lines: int
     seconds: float
+    signals: tuple[int, ...] = (signal.SIGKILL,)
 
 
 class Struck:
-    """A backend whose training processes are killed at a moment; None lets them live."""
+    """A backend whose training processes are struck at a moment; None lets them be."""
 
     name = "host"
 
@@ -94,7 +100,7 @@ class Struck:
 
 
 def _strike(process_id: int, run: RunDir, moment: Moment) -> None:
-    """Kill a process at its moment, or return when it has ended before."""
+    """Signal a process at its moment, or return when it has ended before."""
     offset, lines = run.journal.stat().st_size, 0
     try:
         while lines < moment.lines:
@@ -103,7 +109,9 @@ def _strike(process_id: int, run: RunDir, moment: Moment) -> None:
             os.kill(process_id, 0)
             time.sleep(0.001)
         time.sleep(moment.seconds)
-        os.kill(process_id, signal.SIGKILL)
+        for number in moment.signals:
+            os.kill(process_id, number)
+            time.sleep(0.02)  # signals of one kind that come together are one
     except ProcessLookupError:
         pass  # it was faster
 
@@ -199,10 +207,14 @@ def _disturb(
 ) -> bool:  # fmt: skip
     """Kill a run so often, let it end, and return whether it did."""
     for _ in range(most):
-        outcome = attempt(run, backend, _draw_moment(dice, reference))
+        moment = _draw_moment(dice, reference)
+        outcome = attempt(run, backend, moment)
         if outcome.exit_code == 0:
             return True
         tally.kills += 1
+        tally.strikes[" ".join(signal.Signals(number).name for number in moment.signals)] += 1
+        if moment.signals == (signal.SIGTERM,) and outcome.exit_code != EXIT_PREEMPTED:
+            tally.faults.append(f"{run.run_id}: SIGTERM ended it with {outcome}")
         tally.killed_in[_newest_phase(run)] += 1
         newest = next(iter(sealed_steps(run.checkpoints)), None)
         if newest is not None and dice.random() < damage_chance:
@@ -218,9 +230,11 @@ def _draw_moment(dice: random.Random, reference: Reference) -> Moment:
 
     The first finds start-up and the end, the second the short moments of saving.
     """
+    signals = dice.choice(STRIKES)
     if dice.random() < 0.5:
-        return Moment(lines=0, seconds=dice.uniform(0, reference.seconds))
-    return Moment(lines=dice.randint(1, reference.num_lines), seconds=dice.uniform(0, 0.05))
+        return Moment(lines=0, seconds=dice.uniform(0, reference.seconds), signals=signals)
+    lines = dice.randint(1, reference.num_lines)
+    return Moment(lines=lines, seconds=dice.uniform(0, 0.05), signals=signals)
 
 
 def broken_promises(run: RunDir, reference: Reference) -> list[str]:

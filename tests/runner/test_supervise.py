@@ -174,6 +174,31 @@ def test_an_attempt_counts_up_and_old_failures_do_not_leak(tmp_path: Path) -> No
     assert (state.attempts, state.status) == (2, "finished")
 
 
+def test_torn_lines_are_cut_off_at_both_ends_of_an_attempt(tmp_path: Path) -> None:
+    """A power cut before it, or a full disk in it, leaves half a line and not a damaged run."""
+    script = """
+    write(event='step', step=1, loss=1.0)
+    open(run + '/journal.jsonl', 'a').write('{"event": "step", "st')
+    """
+    supervisor, _ = make_supervisor(tmp_path / "run", script)
+    seen: list[str] = []
+    run = RunDir(tmp_path / "run")
+    run.journal.write_text('{"event": "old", "attempt": 1}\n{"event": "step", "ste')
+    supervisor = Supervisor(
+        run,
+        supervisor.plan,
+        supervisor.backend,
+        on_event=lambda event: seen.append(event["event"]),
+        on_terminal=lambda line: None,
+        max_seconds=None,
+        grace_seconds=5,
+    )
+    supervisor.supervise()
+    assert [event["event"] for event in read_events(run.journal)] == ["old", "start", "step", "end"]
+    assert seen == ["start", "step", "end"]
+    assert read_state(run).status == "finished"
+
+
 def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
     """Two supervisors never work in one run directory."""
     supervisor, _ = make_supervisor(tmp_path / "run", "")
