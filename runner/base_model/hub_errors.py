@@ -28,7 +28,7 @@ def translated(model: spec.Model) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
-        raise _gated(name) from error
+        raise _gated(name, error.response.status_code) from error
     except errors.RepositoryNotFoundError as error:
         raise _no_repository(name) from error
     except errors.RevisionNotFoundError as error:
@@ -37,6 +37,8 @@ def translated(model: spec.Model) -> Iterator[None]:
         raise _no_repository(name) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
+        if status == 401 and "authorization" in error.response.request.headers:
+            raise _token_refused(name) from error
         if status in (401, 403):
             raise _refused(name, status) from error
         raise NotReachedError(f"it answered with status {status}") from error
@@ -57,12 +59,15 @@ def _one_line(error: Exception) -> str:
     return re.sub(r"//[^@/\s]+@", "//", text.strip())[:200]
 
 
-def _gated(name: str) -> TrainboxError:
+def _gated(name: str, status: int) -> TrainboxError:
+    has_token = status != 401
+    asked = "your account has not been given access" if has_token else "no token was sent"
+    accept = f"accept its terms at https://huggingface.co/{name}"
     return PlanError(
         id="model-gated",
-        what=f"{name} is gated: its terms must be accepted before it can be downloaded",
-        why="the hub gives it only to accounts that did",
-        fix=f"accept them at https://huggingface.co/{name}, then {LOG_IN}",
+        what=f"{name} is gated, and {asked}",
+        why="the hub gives it only to accounts that have accepted its terms",
+        fix=f"{accept} (access may take a while)" if has_token else f"{accept}, then {LOG_IN}",
     )
 
 
@@ -84,11 +89,21 @@ def _no_revision(name: str, revision: str | None) -> TrainboxError:
     )
 
 
+def _token_refused(name: str) -> TrainboxError:
+    return PlanError(
+        id="model-token-refused",
+        what=f"the hub does not accept your token, asked for {name}",
+        why="it has expired, was revoked, or is not written whole",
+        fix="make a new one at https://huggingface.co/settings/tokens, then `hf auth login` "
+        "(HF_TOKEN, where it is set, comes before the login)",
+    )
+
+
 def _refused(name: str, status: int) -> TrainboxError:
     return PlanError(
         id="model-access-refused",
         what=f"the hub refused {name} with status {status}",
-        why="the token is missing, expired or may not read this model, or there is no such model",
+        why="no token was sent, or it is one for other repositories or scopes",
         fix=f"{LOG_IN} with a token that may read {name}",
     )
 

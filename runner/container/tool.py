@@ -6,7 +6,6 @@ download. Training has its own settings, in `settings.py`.
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from runner.container.build import ensure_image
 from runner.container.engine import connect
 from runner.container.image import VARIANTS, Variant, choose_variant, image_tag
-from runner.container.settings import PIDS, TEMPORARY
+from runner.container.kind import caller, read_kind, user_inside
+from runner.container.settings import PIDS, TEMPORARY, container_environment
 from runner.errors import BackendError
 from runner.machine import read_machine
 
@@ -63,10 +63,12 @@ def run_tool(
     tag = ensure_image(stack_variant(), say=say)
     with connect() as client, connect(timeout_seconds=None) as streams:
         _remove_left_overs(client)
-        settings = _settings(client, writable, readable, environment or {}, has_network=has_network)
+        settings = _settings(
+            client, tag, writable, readable, environment or {}, has_network=has_network
+        )
         command = ["python", "-m", module, *arguments]
         try:
-            container = client.create_container(tag, command, **settings)["Id"]
+            container = client.create_container(command=command, **settings)["Id"]
         except APIError as error:
             raise _not_started(module, error) from error
         try:
@@ -97,6 +99,7 @@ def stack_variant() -> Variant:
 
 def _settings(
     client: APIClient,
+    tag: str,
     writable: Sequence[Path],
     readable: Sequence[Path],
     environment: Mapping[str, str],
@@ -105,23 +108,14 @@ def _settings(
 ) -> dict[str, Any]:
     from docker.types import LogConfig, Mount
 
+    kind = read_kind(client.info())
+    user = user_inside(client, kind, tag, writable[0])
     mounts = [Mount(str(path), str(path), type="bind") for path in writable]
     mounts += [Mount(str(path), str(path), type="bind", read_only=True) for path in readable]
-    is_rootless = "name=rootless" in client.info().get("SecurityOptions", [])
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name
-        user = str(os.getuid())
     return {
-        "user": "0:0" if is_rootless else f"{os.getuid()}:{os.getgid()}",
-        "environment": {
-            "HOME": TEMPORARY,
-            "USER": user,
-            "LOGNAME": user,
-            "XDG_CACHE_HOME": f"{TEMPORARY}/cache",
-            "NVIDIA_VISIBLE_DEVICES": "void",
-            **environment,
-        },
+        "image": tag,
+        "user": user,
+        "environment": container_environment({"NVIDIA_VISIBLE_DEVICES": "void", **environment}),
         "labels": {LABEL: ""},
         "use_config_proxy": False,
         "host_config": client.create_host_config(
@@ -133,7 +127,8 @@ def _settings(
             security_opt=["no-new-privileges:true"],
             pids_limit=PIDS,
             tmpfs={TEMPORARY: "mode=1777"},
-            group_add=[str(group) for group in os.getgroups()],
+            group_add=[str(group) for group in os.getgroups()] if user == caller() else None,
+            userns_mode=kind.userns_mode,
             mounts=mounts,
             log_config=LogConfig(type="none"),
         ),

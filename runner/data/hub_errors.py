@@ -45,6 +45,14 @@ def hub_error(source: DataSource, error: Exception) -> DataError:
             f"the data set `{name}` has no revision `{source.revision}`",
             "correct `revision`: a branch, tag or commit; null takes the default branch",
         )
+    if "invalid credentials" in lower or "token is expired" in lower:
+        return _error(
+            source,
+            "data-hub-token-refused",
+            f"the hub does not accept your token, asked for the data set `{name}`",
+            "make a new one at https://huggingface.co/settings/tokens, then `hf auth login` "
+            "(HF_TOKEN, where it is set, comes before the login)",
+        )
     if names & {"RepositoryNotFoundError", "DatasetNotFoundError"} or _status(error) in (401, 403):
         return _error(
             source,

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,6 +33,11 @@ class Hub:
     authorizations: set[str] = field(default_factory=set)
     refuse: tuple[int, str] | None = None  # status and X-Error-Code for everything
     page: bytes = b"{}"  # the body of a refusal
+    message: str = ""  # X-Error-Message of a refusal
+    cut: dict[str, int] = field(
+        default_factory=dict
+    )  # connections to break in the middle of a file
+    on_request: Callable[[], None] = lambda: None
     sent_instead: dict[str, list[bytes]] = field(default_factory=dict)  # one a download
     silent_seconds: float = 0.0
     url: str = ""
@@ -58,11 +64,18 @@ class Hub:
             for name, data in self.files.items()
         ]
 
-    def tree(self) -> list[dict[str, Any]]:
+    def tree(self, folder: str = "") -> list[dict[str, Any]]:
+        """Return all files below a folder, and the folders among them."""
+        below = {name: data for name, data in self.files.items() if name.startswith(folder)}
+        folders = {str(parent) for name in below for parent in PurePosixPath(name).parents}
         return [
             {"type": "file", "path": name, "size": len(data), "oid": etag(data)}
             | large(name, data, "oid")
-            for name, data in self.files.items()
+            for name, data in below.items()
+        ] + [
+            {"type": "directory", "path": name, "size": 0, "oid": etag(name.encode())}
+            for name in sorted(folders - {"."})
+            if name.startswith(folder) and name + "/" != folder
         ]
 
 
@@ -78,8 +91,8 @@ def large(name: str, data: bytes, key: str) -> dict[str, Any]:
 
 
 @contextmanager
-def serve(hub: Hub) -> Iterator[Hub]:
-    """Serve a hub until the end of the block."""
+def serve(hub: Hub, host: str = "127.0.0.1") -> Iterator[Hub]:
+    """Serve a hub until the end of the block; containers reach the address of their gateway."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -102,9 +115,11 @@ def serve(hub: Hub) -> Iterator[Hub]:
             hub.requests.append(f"{self.command} {path}")
             hub.authorizations.add(self.headers.get("authorization", ""))
             hub.stop.wait(hub.silent_seconds)
+            hub.on_request()
             if hub.refuse is not None:
                 status, code = hub.refuse
-                self.send(status, hub.page, {"X-Error-Code": code} if code else {})
+                told = {"X-Error-Code": code, "X-Error-Message": hub.message}
+                self.send(status, hub.page, {name: value for name, value in told.items() if value})
             elif path.startswith(f"/api/{hub.kind}/"):
                 self.answer_api(path.removeprefix(f"/api/{hub.kind}/"))
             else:
@@ -123,7 +138,10 @@ def serve(hub: Hub) -> Iterator[Hub]:
                 found = [entry for entry in hub.tree() if entry["path"] in asked]
                 self.send(200, json.dumps(found).encode())
             elif rest.startswith(f"/tree/{hub.commit}/"):
-                self.send(404, b"{}", {"X-Error-Code": "EntryNotFound"})  # a folder
+                if entries := hub.tree(rest.removeprefix(f"/tree/{hub.commit}/") + "/"):
+                    self.send(200, json.dumps(entries).encode())
+                else:
+                    self.send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
             elif path.startswith(hub.name):
                 self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
             else:
@@ -142,20 +160,31 @@ def serve(hub: Hub) -> Iterator[Hub]:
             if name.endswith(LARGE):
                 headers["X-Linked-ETag"] = f'"{hashlib.sha256(true).hexdigest()}"'
                 headers["X-Linked-Size"] = str(len(true))
+            if self.command == "GET" and hub.cut.get(name):
+                hub.cut[name] -= 1
+                self.send(200, sent, headers, num_sent=len(sent) // 2)
+                self.close_connection = True
+                return
             self.send(200, sent, headers)
 
-        def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        def send(
+            self,
+            status: int,
+            body: bytes,
+            headers: dict[str, str] | None = None,
+            num_sent: int | None = None,
+        ) -> None:
             self.send_response(status)
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body)
+                self.wfile.write(body[:num_sent])
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     server.daemon_threads = True
-    hub.url = f"http://127.0.0.1:{server.server_port}"
+    hub.url = f"http://{host}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

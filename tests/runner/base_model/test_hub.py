@@ -187,6 +187,48 @@ def test_a_refusal_says_what_to_do(
     assert (error.id, in_fix in error.fix) == (error_id, True)
 
 
+@pytest.mark.parametrize(
+    ("refuse", "error_id", "in_what"),
+    [
+        ((401, ""), "model-token-refused", "does not accept your token"),
+        ((401, "GatedRepo"), "model-gated", "no token was sent"),
+        ((403, "GatedRepo"), "model-gated", "has not been given access"),
+        ((403, ""), "model-access-refused", "status 403"),
+    ],
+)
+def test_a_token_that_does_not_help_is_told_from_none(
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    refuse: tuple[int, str],
+    error_id: str,
+    in_what: str,
+) -> None:
+    """Expired, without access, made for something else, or not there: each needs another step."""
+    monkeypatch.setenv("HF_TOKEN", "hf_geheim")
+    hub.refuse, hub.message = refuse, "Invalid credentials in Authorization header"
+    error = failure()
+    assert (error.id, in_what in error.what) == (error_id, True)
+    assert "geheim" not in error.render()
+
+
+def test_a_connection_that_breaks_once_is_taken_up_again(hub: Hub) -> None:
+    """Half a file is not a file: the rest is asked for, and the hash is right."""
+    hub.cut = {"model.safetensors": 1}
+    model = fetch(MODEL, say=print)
+    assert (model.folder / "model.safetensors").read_bytes() == tiny.safetensors_bytes()
+
+
+def test_a_connection_that_keeps_breaking_is_said(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download that never ends is an error that says so, and leaves nothing half in place."""
+    hub.cut = {"model.safetensors": 1000}
+    error = failure()
+    assert (error.id, "the connection broke" in error.what) == ("model-not-cached", True)
+    hub.cut = {}
+    assert fetch(MODEL, say=print).has_weights
+
+
 def test_an_unknown_revision_is_named(hub: Hub) -> None:
     """A branch or commit that does not exist is shown with the model's name."""
     error = failure(MODEL.model_copy(update={"revision": "v9"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runner.data.hub import HubData, read_hub
 from tests.runner.base_model.hub_stand_in import COMMIT, Hub, serve
 from tests.runner.base_model.tiny import safetensors_bytes
 from tests.runner.commands.test_data import CONFIG
@@ -123,6 +125,33 @@ def test_hub_data_is_fetched_once_and_used_offline(folder: Path, hub: Hub) -> No
         (entry / "entry.json").unlink()
     [offline] = trainbox(folder, "http://127.0.0.1:9", ["plan", "job.yaml", "--offline", "--json"])
     assert offline.facts()["train_data"] == planned.facts()["train_data"]
+
+
+def test_parquet_on_the_hub_is_the_same_data(folder: Path, hub: Hub) -> None:
+    """The form most data sets of the hub have: nested values arrive as they are."""
+    import pyarrow
+    import pyarrow.parquet
+
+    conversations = [
+        [{"role": "user", "content": f"Question {i}?"}, {"role": "assistant", "content": "So."}]
+        for i in range(12)
+    ]
+    buffer = io.BytesIO()
+    table = pyarrow.table({"messages": conversations, "number": list(range(12))})
+    pyarrow.parquet.write_table(table, buffer)
+    hub.files = {"data/train-00000-of-00001.parquet": buffer.getvalue()}
+    override = ["--set", "data.train[0].format=messages", "--set", "data.train[0].columns=null"]
+    with serve(hub):
+        fetched, planned = trainbox(
+            folder,
+            hub.url,
+            ["fetch", "job.yaml", "--json", *override],
+            ["plan", "job.yaml", "--offline", "--json", *override],
+        )
+    [data] = fetched.facts()["data"]
+    assert planned.facts()["train_data"]["num_samples"] == 5
+    rows = list(read_hub(HubData(commit=COMMIT, folder=Path(data["folder"]))))
+    assert rows == [{"messages": conversations[i], "number": i} for i in range(5)]
 
 
 def test_data_that_moves_on_the_hub_stays_until_refreshed(folder: Path, hub: Hub) -> None:

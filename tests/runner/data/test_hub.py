@@ -50,6 +50,12 @@ def test_a_refusal_says_what_to_do(
     assert (error.id, in_fix in error.fix) == (error_id, True)
 
 
+def test_a_token_that_has_expired_is_told_from_none(hub: Hub, tmp_path: Path) -> None:
+    """What helps is a new token, not another name of the data set."""
+    hub.refuse, hub.message = (401, ""), "Invalid credentials in Authorization header"
+    assert failure(SOURCE, tmp_path).id == "data-hub-token-refused"
+
+
 def test_an_unknown_revision_is_named(hub: Hub, tmp_path: Path) -> None:
     """A branch that the data set does not have is not another one silently."""
     error = failure(SOURCE.model_copy(update={"revision": "v9"}), tmp_path)
