@@ -40,10 +40,9 @@ def render_state(run: RunDir, state: RunState) -> str:
     if state.peak_memory_bytes:
         lines.append(("peak memory", f"{state.peak_memory_bytes / 2**30:.2f} GiB"))
     lines += [(name, _short(path)) for name, path in files_of(run).items()]
-    if state.status == "running" and not state.is_attended:
+    is_left = state.status in ("running", "interrupted") and not state.is_attended
+    if state.backend == "docker" and is_left:
         lines.append(("take it over", f"trainbox attach {state.run_id}"))
-    if state.status == "interrupted" and state.reason:
-        lines.append(("close it", f"trainbox attach {state.run_id}"))
     if state.status in RESUMABLE:
         lines.append(("go on with", f"trainbox resume {state.run_id}"))
     return "\n".join(f"{name:14} {value}" for name, value in lines)

@@ -24,6 +24,7 @@ class RunState:
 
     run_id: str
     status: str  # running | finished | failed | stopped | preempted | limit | interrupted | damaged
+    backend: str | None  # of the newest attempt
     is_attended: bool  # a supervisor watches it; `attach` is for those that nobody watches
     reason: str | None
     exit_code: int | None
@@ -82,6 +83,7 @@ def state_from_events(
     return RunState(
         run_id=run_id,
         status=status,
+        backend=starts[-1].get("backend") if starts else None,
         is_attended=is_attended,
         reason=end.get("reason") if end else _open_end(starts, status, is_attended),
         exit_code=end.get("exit_code") if end else None,
