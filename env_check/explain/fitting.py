@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from env_check import support
+from env_check.explain.evidence import Found
 from env_check.explain.report import Report
 
 
@@ -31,3 +32,10 @@ def fit_of(report: Report) -> str:
         return ""
     fits = [support.gpu_fit(each, architectures) for each in capabilities]
     return next((fit for fit in ("too-old", "too-new") if fit in fits), "fits")
+
+
+def has_no_nvidia(report: Report, found: Found) -> bool:
+    """Tell whether the text shows a machine of another make and names no NVIDIA device."""
+    if report.platform == "macos" or report.is_amd:
+        return True
+    return "intel-graphics" in found and not report.gpus and not report.driver

@@ -33,7 +33,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("torch", "have", rf"\(you have {_V}\)"),
     ("torch", "torch", rf"but you (?:will )?have torch {_V}"),
     ("torch", "torch", r"\btorch(?!vision|audio)[\w .:=-]{0,24}?\b(\d+\.\d+\.\d+\+(?:cpu|cu\d+))\b"),
-    ("cpu_build", "cpu", r"^[ \t-]*pytorch(?:-\w+)?(?:=+|[ \t]+)\d\S*(?:=|[ \t]+)\S*cpu\S*|\btorch[-= ]\d[\w.]*\+cpu\b"),
+    ("cpu_build", "cpu cpuonly", r"^[ \t-]*pytorch(?:-\w+)?(?:=+|[ \t]+)\d\S*(?:=|[ \t]+)\S*cpu\S*|\btorch[-= ]\d[\w.]*\+cpu\b|\bcpuonly\b|\b(?:torch|pytorch)\b[^\n]{0,30}\bcpu(?:[- ]only| build|\))"),
     ("torch_cuda", "cuda pytorch", r"cuda used to build pytorch\s*: *(\d+\.\d+|none|could not collect|n/a)"),
     ("torch_cuda", "version", r"torch\.version\.cuda\W{1,12}(\d+\.\d+|none)"),
     ("torch_cuda", "build torch", r"\btorch build\s*: *cu(\d{2,3})\b"),
@@ -67,7 +67,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("gpu", "capability", r"^\W*(.{1,60}?) with cuda capability sm_"),
     ("gpu", "rtx gtx geforce titan", r"\b((?:rtx|gtx|titan) ?(?:pro |a|x|v|rtx|xp)?-?\d{0,4}(?: ?(?:ti|super|d|ada|max-q)\b)*(?: laptop gpu)?)"),
     ("gpu", "tesla quadro nvidia jetson", r"((?:tesla|quadro|nvidia|jetson)(?: rtx| agx| titan)? ?[a-z]{1,6}\d{1,4}[a-z]{0,2}(?:-[a-z0-9]+)*)\b"),
-    ("device_count", "count", r"device_count\(\)[\s>=:-]{0,12}(?:out\[\d+\]: )?(\d+)\b"),
+    ("device_count", "count", r"device_count\(\)[\s>=:-]{0,12}(?:(?:returns?|is|gives|==) ?)?(?:out\[\d+\]: )?(\d+)\b"),
 )
 # fmt: on
 # Chips as people write them; the words are their digits, or GPU for the short ones.

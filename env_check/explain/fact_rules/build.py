@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from env_check import support
 from env_check.explain.evidence import Evidence, Found, line_of
-from env_check.explain.fitting import build_of, capabilities_of, fit_of
+from env_check.explain.fitting import build_of, capabilities_of, fit_of, has_no_nvidia
 from env_check.explain.report import Report
 
 _NEEDS_CUDA = {
@@ -88,6 +88,31 @@ def rule_gpu_fit(report: Report, found: Found) -> Iterator[Evidence]:
     yield Evidence(cause_id, 0.96, why, lines + line_of(report, "gpu"), "gpu-fit")
 
 
+def rule_arch_refused(report: Report, found: Found) -> Iterator[Evidence]:
+    """A program refuses a compute capability: below its oldest, or above its newest."""
+    for match in found.get("arch-refused", ()):
+        line = match.line_lowered
+        named = re.search(r"(?:\bsm_?|capability:? |compute )(\d{1,3}(?:\.\d)?)", line)
+        if not named or "triton" in line or "capabilities" in line:
+            continue
+        number = named.group(1)
+        capability = number if "." in number else support.capability_of_sm(number)
+        old = re.search(r"minimum|below|too (?:low|old)", line) or support.minor(capability) < (
+            7,
+            5,
+        )
+        cause_id = "gpu_arch_dropped" if old else "gpu_arch_not_in_wheel"
+        yield Evidence(cause_id, 0.72, "", (match,), "arch-refused")
+        return
+
+
+def rule_no_nvidia(report: Report, found: Found) -> Iterator[Evidence]:
+    """A machine of another make is told to bring an NVIDIA GPU."""
+    if has_no_nvidia(report, found) and "needs-cuda" in found:
+        lines = tuple(found["needs-cuda"][:1])
+        yield Evidence("no_nvidia_gpu", 0.85, "", lines, "no-nvidia")
+
+
 def rule_capability_range(report: Report, found: Found) -> Iterator[Evidence]:
     """torch names the GPU's capability and the range its build covers."""
     for match in found.get("gpu-cc-range", ()):
@@ -141,6 +166,8 @@ RULES = (
     rule_cpu_build,
     rule_default_build,
     rule_gpu_fit,
+    rule_arch_refused,
+    rule_no_nvidia,
     rule_capability_range,
     rule_known_misfit,
     rule_extension_arch,

@@ -6,6 +6,7 @@ import re
 
 from env_check import support
 from env_check.explain.evidence import Found, lines_of
+from env_check.explain.fitting import has_no_nvidia
 from env_check.explain.meanings.meaning import Judgement, Meaning
 from env_check.explain.report import Report
 
@@ -17,13 +18,6 @@ def _driver_asked(report: Report, found: Found) -> Judgement:
         support.version(report.driver) >= support.version(each) for each in asked
     )
     return ("driver_too_old_for_cuda", 0.2) if met else None
-
-
-def has_no_nvidia(report: Report, found: Found) -> bool:
-    """Tell whether the text shows a machine of another make and names no NVIDIA device."""
-    if report.platform == "macos" or report.is_amd:
-        return True
-    return "intel-graphics" in found and not report.gpus and not report.driver
 
 
 def _no_driver(report: Report, found: Found) -> Judgement:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from env_check import support
 from env_check.explain.evidence import Found, lines_of
-from env_check.explain.fitting import capabilities_of
-from env_check.explain.meanings.driver import has_no_nvidia
+from env_check.explain.fitting import capabilities_of, has_no_nvidia
 from env_check.explain.meanings.meaning import Judgement, Meaning
 from env_check.explain.report import Report
 
@@ -81,6 +80,7 @@ def _torch_symbol(report: Report, found: Found) -> Judgement:
 MEANINGS: dict[str, Meaning] = {
     "bnb-needs-gpu": _bitsandbytes,
     "bnb-no-device": _bitsandbytes,
+    "bnb-despite-gpu": _bitsandbytes,
     "bnb-cpu-library": _bitsandbytes,
     "bnb-load-error": _bitsandbytes,
     "bnb-binary-missing": _bnb_binary,

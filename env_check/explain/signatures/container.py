@@ -24,9 +24,11 @@ ROWS: tuple[S, ...] = (
     S("ngc-no-driver", "container_no_gpu_flag", 0.85, "functionality", r"the nvidia driver was not detected\. ?gpu functionality will not be available", "entrypoint of NVIDIA images"),
     S("ngc-start-with", "container_no_gpu_flag", 0.85, "container", r"use (?:the nvidia container toolkit|'?nvidia-docker run'?) to start this container", "entrypoint of NVIDIA images"),
     S("no-gpu-prose", "", 0.0, "gpu gpus cuda", r"\b(?:no|any|a) (?:usable |nvidia |cuda |compatible )?gpus? (?:was |were )?(?:detected|found|available|visible)|could not find any gpus?|cuda (?:is )?not available|\bgpus? (?:is |was |are )?not (?:detected|found|available|recogni[sz]ed|visible)", "several programs"),
-    S("nvml-unknown", "container_lost_gpu_cgroup", 0.9, "unknown", r"failed to initialize nvml: unknown error|nvml: unknown error|nvmlerror_unknown: unknown error", "nvidia-smi, NVML error 999"),
+    S("nvml-unknown", "container_lost_gpu_cgroup", 0.9, "unknown nvml", r"failed to initialize nvml: unknown error|nvml: unknown error|nvmlerror_unknown: unknown error|nvml[^\n]{0,20}\bunknown error", "nvidia-smi, NVML error 999"),
+    S("container-lost", "container_lost_gpu_cgroup", 0.78, "lost loses lose losing permitted", same_line(r"\b(?:container|docker|pod)s?\b", r"\b(?:lost|loses?|losing)\b[^\n]{0,20}(?:gpus?|/dev/nvidia|access)") + r"|operation not permitted[^\n]{0,40}/dev/nvidia", "a reporter's words"),
     S("nvml-no-permission", "container_lost_gpu_cgroup", 0.6, "permissions", r"failed to initialize nvml: insufficient permissions", "nvidia-smi"),
     S("mount-exists", "container_image_bundles_driver_libs", 0.95, "mount", r"mount error: file creation failed: [^\n]{0,300}(?:lib(?:nvidia|cuda|nvcuvid|nvoptix|vdpau)|nvidia-)[^\n]{0,160}: file exists", "libnvidia-container"),
+    S("library-exists", "container_image_bundles_driver_libs", 0.88, "exists", r"lib(?:cuda|nvidia-ml)\.so[.\d]*\S*[^\n]{0,40}: file exists", "libnvidia-container, runc"),
     S("ldconfig-empty-lib", "container_image_bundles_driver_libs", 0.6, "ldconfig", r"ldconfig(?:\.real)?: file \S*lib(?:cuda|nvidia)[\w.-]+ is empty, not checked", "ldconfig"),
     # ---- WSL
     S("wsl-blocked", "wsl_gpu_not_exposed", 0.94, "blocked", r"gpu access blocked by the operating system", "NVML, error 17"),

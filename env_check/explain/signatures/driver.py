@@ -110,10 +110,11 @@ ROWS: tuple[S, ...] = (
     S("smi-exclusive", "gpu_exclusive_mode", 0.6, "process thread prohibited", r"(?:\||%)\s{1,12}(?:e\. (?:process|thread)|prohibited)\s*\|", "nvidia-smi"),
     S("smi-q-exclusive", "gpu_exclusive_mode", 0.6, "exclusive prohibited", r"compute mode\s*: (?:exclusive_process|exclusive_thread|prohibited)", "nvidia-smi -q"),
     S("context-refused", "", 0.0, "cudeviceprimaryctxretain", r"cudeviceprimaryctxretain[^\n]{0,120}cuda_error_\w+", "TensorFlow, XLA"),
-    S("mig-instance", "", 0.0, "enabled mig", r"\bmig[- ](?:\d|<)[^\n]{0,80}|\bmig-(?:gpu-)?[0-9a-f]{4}|mig_uu?id|\bmig\b[^\n]{0,30}(?:slice|instance|enabled|profile)|\bmig devices:|^\|[ \t]+\|[ \t]+\|[ \t]+enabled[ \t]*\|", "nvidia-smi -L"),
+    S("mig-instance", "", 0.0, "enabled mig", r"\bmig[- ](?:\d|<)[^\n]{0,80}|\bmig-(?:gpu-)?[0-9a-f]{4}|mig_uu?id|\bmig\b[^\n]{0,30}(?:slice|instance|enabled|profile)|\bmig devices?\b|^\|[ \t]+\|[ \t]+\|[ \t]+enabled[ \t]*\|", "nvidia-smi -L"),
     S("mig-torch-assert", "mig_single_instance_visible", 0.5, "success", r"nvml_success == r internal assert failed at[^\n]{0,120}cudacachingallocator", "torch c10/cuda",
       "Seen on MIG instances, where NVML cannot be asked about the device."),
     S("mig-literal", "mig_single_instance_visible", 0.85, "invalid", r"invalid literal for int\(\) with base 10: '?mig-|mig devices are not supported", "several programs"),
+    S("only-first", "", 0.0, "only", r"only (?:the )?(?:first|one)\b", "a reporter's words"),
     S("bad-ordinal", "cuda_device_index_invalid", 0.88, "ordinal cudaerrorinvaliddevice invalid", r"invalid device ordinal|cudaerrorinvaliddevice\b|cuda_error_invalid_device", "CUDA runtime, error 101"),
     S("device-assert-index", "cuda_device_index_invalid", 0.7, "internal", r"device >= 0 && device < num_gpus internal assert failed", "torch ATen CUDAContext"),
     S("no-cuda-gpus", "cuda_device_index_invalid", 0.5, "available", r"no cuda gpus are available", "torch/csrc/cuda"),
@@ -131,8 +132,9 @@ ROWS: tuple[S, ...] = (
     S("bnb-macos", "no_nvidia_gpu", 0.85, "libbitsandbytes", r"dlopen\([^\n]{0,200}libbitsandbytes|libbitsandbytes_\w+\.dylib", "macOS loader", "The loader is that of macOS: there is no CUDA."),
     S("bnb-rocm", "no_nvidia_gpu", 0.6, "bitsandbytes libbitsandbytes", r"could not (?:find|load) the bitsandbytes rocm binary|libbitsandbytes_rocm\d*\.so[^\n]{0,120}(?:no such file|not found|cannot open)", "bitsandbytes"),
     S("mps", "no_nvidia_gpu", 0.85, "mps", r"mixed precision requires a gpu \(not 'mps'\)|not (?:currently )?(?:implemented|supported) for the mps device|bitsandbytes[^\n]{0,160}\bmps\b[^\n]{0,30}not", "accelerate, torch"),
+    S("needs-cuda", "", 0.0, "cuda nvidia quantization", r"(?:only (?:supported|available|works?) (?:on|with)|requires?|needs?) (?:an? )?(?:nvidia|cuda)\b(?! driver| toolkit| version| \d)|quantization requires", "several programs"),
     S("intel-graphics", "", 0.0, "graphics iris uhd arc", r"\bintel\S*(?: corporation)?[^\n]{0,80}(?:uhd|hd|iris|integrated) ?(?:xe |plus )?graphics|\bintel\S* (?:uhd|iris|arc)\b", "lspci, a reporter's words"),
-    S("macos", "", 0.0, "mps air apple chip darwin dylib homebrew mac macbook macos macosx max pro ultra users", r"\bdevice: ?mps\b|device type:? ?'?mps\b|\bmac ?os\b|\bdarwin\b|macosx_|\bapple m\d\b|\bm[1-4] (?:pro|max|ultra|mac|chip|air)|\.dylib|\bmacbook\b|/opt/homebrew|/users/[^/\n]{1,40}/(?:opt|library|miniforge|miniconda|anaconda)", "several programs"),
+    S("macos", "", 0.0, "mps air apple chip darwin dylib homebrew mac macbook macos macosx max pro ultra users silicon backends", r"\bdevice: ?mps\b|\bon mps\b|backends\.mps|macosx?_\d+|apple silicon|device type:? ?'?mps\b|\bmac ?os\b|\bdarwin\b|macosx_|\bapple m\d\b|\bm[1-4] (?:pro|max|ultra|mac|chip|air)|\.dylib|\bmacbook\b|/opt/homebrew|/users/[^/\n]{1,40}/(?:opt|library|miniforge|miniconda|anaconda)", "several programs"),
     S("amd", "", 0.0, "amd amdgpu gfx hip instinct navi radeon rocm xtx", r"\bradeon\b|\bamdgpu\b|\bgfx\d{3,4}\b|rocm used to build pytorch: \d|\+rocm\d|\bnavi ?\d\d\b|\brx ?\d{4} ?xtx?\b|\bamd (?:instinct|radeon|gpu)\b|\bmi[23]\d\dx?\b", "several programs"),
 )
 # fmt: on

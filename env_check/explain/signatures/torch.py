@@ -10,6 +10,7 @@ from env_check.explain.signatures.row import not_loaded, same_line
 ROWS: tuple[S, ...] = (
     # ---- torch builds
     S("not-compiled", "cpu_only_torch", 0.92, "enabled", r"torch not compiled with cuda enabled", "torch/cuda/__init__.py"),
+    S("webui-no-gpu", "cpu_only_torch", 0.5, "able", r"torch is not able to use gpu", "stable-diffusion-webui"),
     S("no-cuda-functions", "cpu_only_torch", 0.85, "attribute", r"module 'torch\._c' has no attribute '_cuda_\w+'|'torch\._c' has no attribute '_cuda\w*'", "torch"),
     S("load-on-cpu", "cpu_only_torch", 0.5, "deserialize", r"attempting to deserialize object on a cuda device but torch\.cuda\.is_available\(\) is false", "torch.load"),
     S("asks-cuda", "", 0.0, "available", r">>> ?(?:print\()?torch\.cuda\.is_available\(\)|^(?:print\()?torch\.cuda\.is_available\(\)", "a person at a prompt"),
@@ -22,7 +23,8 @@ ROWS: tuple[S, ...] = (
     S("gpu-no-kernels", "gpu_arch_dropped", 0.6, "kernels published", r"does not include kernels for this gpu|no published pytorch cuda builds for release", "torch >= 2.12"),
     S("gpu-cc-range", "", 0.0, "which", r"which is of cuda capability (\d+\.\d)[\s\S]{0,120}?supported by this version of pytorch is \((\d+\.\d)\) - \((\d+\.\d)\)", "torch 2.8 to 2.11"),
     S("gpu-too-old", "gpu_arch_dropped", 0.97, "longer minimum", r"pytorch no longer supports this gpu because it is too old|minimum cuda capability supported by this library is", "torch < 2.12"),
-    S("no-kernel-image", "gpu_arch_not_in_wheel", 0.55, "binary cudaerrornokernelimagefordevice image", r"no kernel image is available for execution on the device|cudaerrornokernelimagefordevice|cuda_error_no_binary_for_gpu|no kernel image is available", "CUDA runtime, error 209",
+    S("arch-refused", "", 0.0, "supported unsupported compatible low old below minimum required", same_line(r"(?:\bsm_?|capability:? |compute )\d{1,3}(?:\.\d)?", r"(?:not supported|unsupported|not compatible|incompatible|too low|too old|minimum required|below)", 60), "several programs"),
+    S("no-kernel-image", "gpu_arch_not_in_wheel", 0.55, "binary cudaerrornokernelimagefordevice image", r"no kernel image\b|cudaerrornokernelimagefordevice|cuda_error_no_binary_for_gpu", "CUDA runtime, error 209",
       "Some binary has no machine code for this GPU."),
     S("invalid-device-function", "gpu_arch_not_in_wheel", 0.42, "function cudaerrorinvaliddevicefunction", r"invalid device function|cudaerrorinvaliddevicefunction", "CUDA runtime, error 98"),
     S("cublas-arch", "gpu_arch_not_in_wheel", 0.6, "arch mismatch", r"cu(?:blas|dnn|sparse|solver)_status_arch_mismatch", "cuBLAS, cuDNN"),
