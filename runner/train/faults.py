@@ -24,10 +24,12 @@ def explain(error: Exception, plan: Plan) -> TrainboxError:
             why="neither journal nor checkpoints can be written; what is sealed is whole",
             fix="free some space and start the same command: the run goes on",
         )
-    if "DataLoader worker" in message:
+    # what is seen first is the worker's exit, or the end of the pipe a batch came through
+    is_pipe = isinstance(error, ConnectionError | EOFError) and plan.training.num_workers > 0
+    if "DataLoader worker" in message or is_pipe:
         return TrainingError(
             id="train-worker-died",
-            what=_first_line(message),
+            what=f"a data worker died: {_first_line(message) or type(error).__name__}",
             why="a process that prepares batches was killed, most often for want of memory",
             fix="raise `resources.memory_gib` or `resources.shm_gib` of the container, or lower "
             "`resources.num_workers`; the same command goes on from the newest checkpoint",
