@@ -10,7 +10,6 @@ import pytest
 from runner.train.faults import explain
 from tests.runner.plans import tiny_plan
 
-
 WORKER = "train-worker-died"
 
 
