@@ -136,15 +136,26 @@ def _settings(
 
 
 def _run(client: APIClient, container: str, say: Say) -> Ended:
-    output = client.attach(container, stream=True, demux=True)
-    client.start(container)
+    from docker.utils.socket import STDOUT, frames_iter
+
+    output = client.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})
     out, pending, last = b"", b"", ""
-    for to_out, to_err in output:
-        out += to_out or b""
-        *lines, pending = (pending + (to_err or b"")).split(b"\n")
-        for line in lines:
-            last = line.decode("utf-8", errors="replace").strip() or last
-            say(last)
+    try:
+        client.start(container)
+        for stream, data in frames_iter(output, tty=False):  # type: ignore[no-untyped-call]
+            if stream == STDOUT:
+                out += data
+                continue
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                last = line.decode("utf-8", errors="replace").strip() or last
+                say(last)
+    finally:
+        # the SDK hands out a file object of a socket that nobody else closes
+        beneath = getattr(output, "_sock", None)
+        output.close()
+        if beneath is not None:
+            beneath.close()
     last = pending.decode("utf-8", errors="replace").strip() or last
     code = int(client.wait(container)["StatusCode"])
     return Ended(exit_code=code, out=out.decode("utf-8", errors="replace"), last_line=last)
