@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from typing import Any
 
@@ -21,7 +22,12 @@ def text(facts: Facts, findings: tuple[Finding, ...], choice: Choice) -> str:
     if not_seen(facts):
         parts.append(_not_seen(facts, in_full=exit_code(findings) != EXIT_FINE))
     parts.append(summary.verdict(facts, findings, choice))
-    return "\n\n".join(parts) + "\n"
+    return _printable("\n\n".join(parts)) + "\n"
+
+
+def _printable(report: str) -> str:
+    """Return a report without what could steer a terminal: facts may come from anybody."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", report)
 
 
 def _machine(facts: Facts) -> str:
@@ -115,7 +121,7 @@ def markdown(facts: Facts, findings: tuple[Finding, ...], choice: Choice) -> str
     unread = not_seen(facts)
     if unread:
         parts.append("Not seen: " + "; ".join(f"{name} ({why})" for name, why in unread))
-    return "\n\n".join(parts) + "\n"
+    return _printable("\n\n".join(parts)) + "\n"
 
 
 def _cell(value: str) -> str:

@@ -22,24 +22,31 @@ def probe(system: System) -> Engine:
     done = system.run([program, "info", "--format", "{{json .}}"], timeout_seconds=4)
     info = decoded(done)
     is_snap = "/snap/" in system.real_path(program) or program.startswith("/snap/")
-    client = info.get("ClientInfo") or {}
-    discovered = tuple(
-        str(each.get("ID")) for each in info.get("DiscoveredDevices") or () if each.get("ID")
-    )
+    client = info.get("ClientInfo")
+    version = client.get("Version") if isinstance(client, dict) else ""
+    found = {str(each.get("ID")) for each in _items(info, "DiscoveredDevices", dict)}
     return Engine(
-        cli_version=str(client.get("Version") or "") or cli_version(system, program),
+        cli_version=str(version or "") or cli_version(system, program),
         is_snap=is_snap,
         server_version=server_version(done, info),
         problem="" if info.get("ServerVersion") else problem(done, info),
         name=str(info.get("OperatingSystem") or ""),
-        runtimes=tuple(sorted(info.get("Runtimes") or ())),
-        is_rootless=any("rootless" in each for each in info.get("SecurityOptions") or ()),
+        runtimes=tuple(sorted(_items(info, "Runtimes", str))),
+        is_rootless=any("rootless" in each for each in _items(info, "SecurityOptions", str)),
         storage_folder=str(info.get("DockerRootDir") or ""),
-        cdi_devices=tuple(sorted({*devices, *(d for d in discovered if "nvidia" in d)})),
+        cdi_devices=tuple(sorted({*devices, *(each for each in found if "nvidia" in each)})),
         cdi_driver=driver,
         toolkit_version=toolkit,
         no_cgroups=no_cgroups(system),
     )
+
+
+def _items(info: dict[str, Any], key: str, kind: type) -> list[Any]:
+    """Return the entries of a list or the names of an object, those of the kind expected."""
+    value = info.get(key)
+    if not isinstance(value, (list, dict)):
+        return []
+    return [each for each in value if isinstance(each, kind)]
 
 
 def no_cgroups(system: System) -> Optional[bool]:

@@ -252,13 +252,13 @@ def cuda_init(
     answer = _json(done.stdout)
     if "absent" in answer:
         return None, None, ""
-    if "code" not in answer:
+    code, api = answer.get("code"), answer.get("api")
+    if not isinstance(code, int):
         unread = Unknown(f"cuInit in a child process: {done.reason}")
         return unread, unread, ""
     folder = os.path.dirname(system.real_path(str(answer.get("library", ""))))
-    api = int(answer.get("api") or 0)
     compat = folder if "compat" in folder else ""
-    return int(answer["code"]), cuda_of_api(api) if api else None, compat
+    return code, cuda_of_api(api) if isinstance(api, int) and api else None, compat
 
 
 def _json(text: str) -> dict[str, Any]:
