@@ -12,6 +12,7 @@ from typing import Any
 from runner.base_model.folder import read_config
 from runner.commands.arguments import add_job_arguments
 from runner.commands.plan_memory import memory_facts, planned_machine, render_memory
+from runner.commands.plan_trace import trace_job
 from runner.commands.say import say
 from runner.decide import Decision, Decisions, decide_training
 from runner.errors import EXIT_DONE, EXIT_FAILED
@@ -36,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser)
     parser.add_argument("--no-data", action="store_true", help="job and model alone, no data")
     parser.add_argument("--gpu", metavar="NAME", help="plan for this card: --gpu 'RTX 4090'")
+    parser.add_argument(
+        "--trace", action="store_true", help="count memory with the model's own code too (torch)"
+    )
     parser.add_argument("--memory-gib", type=float, metavar="N", help="plan for N GiB of memory")
 
 
@@ -56,16 +60,22 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_of(resolved, planned_model(resolved.model), run_id="(plan)")
     arch = find_architecture(resolved.model.config)
     memory = loaded.job, asdict(plan.training), plan.memory, arch
+    folder = resolved.model.folder
+    longest = plan.memory.length if plan.memory else plan.train_data.longest
+    traced = trace_job(*memory[:2], longest, folder, arch) if args.trace else None
     if args.json:
         facts = asdict(plan) | {
             "has_weights": resolved.model.has_weights,
             "data": resolved.data.report.to_dict(),
             **memory_facts(*memory),
+            "trace": asdict(traced) if traced else None,
         }
         print(json.dumps(facts, indent=1))
     else:
         print(render_plan(plan, has_weights=resolved.model.has_weights))
         print(f"\n{render_memory(*memory)}")
+        if traced:
+            print(traced.render())
     return exit_code(plan.memory)
 
 
@@ -82,6 +92,10 @@ def plan_without_data(args: argparse.Namespace, loaded: LoadedJob, data: str) ->
     fields = decide_training(job, gpu, job.data.max_length, arch, decide)
     planned = predict_memory(job, fields, job.data.max_length, arch, gpu) if arch else None
     memory = job, fields, planned, arch
+    folder = Path(job.model.name_or_path).expanduser()
+    traced = (
+        trace_job(job, fields, job.data.max_length, folder, arch) if args.trace and config else None
+    )
     if args.json:
         facts = {
             "schema_version": SCHEMA_VERSION,
@@ -89,6 +103,7 @@ def plan_without_data(args: argparse.Namespace, loaded: LoadedJob, data: str) ->
             "training": fields,
             "decisions": [asdict(decision) for decision in decide.made],
             **memory_facts(*memory),
+            "trace": asdict(traced) if traced else None,
         }
         print(json.dumps(facts, indent=1))
     else:
@@ -96,6 +111,8 @@ def plan_without_data(args: argparse.Namespace, loaded: LoadedJob, data: str) ->
         print(render_decisions(decide.made))
         if config:
             print(f"\n{render_memory(*memory)}")
+        if traced:
+            print(traced.render())
     return exit_code(planned)
 
 

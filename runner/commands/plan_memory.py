@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from runner.decide import training_settings
+from runner.errors import PlanError
 from runner.machine import Machine
 from runner.memory.advice import Change, advise
 from runner.memory.architecture import Architecture
@@ -62,6 +63,24 @@ def planned_machine(machine: Machine, gpu: str | None, memory_gib: float | None)
     assert card is not None
     return Machine(
         num_cpus=machine.num_cpus, memory_bytes=machine.memory_bytes, gpus=(stand_in(card),)
+    )
+
+
+def require_fit(memory: PlannedMemory | None, job_file: str) -> None:
+    """Raise where the plan says that a run does not fit its card.
+
+    Raises:
+        PlanError: what it needs, what is there, and where to read what to change.
+    """
+    if memory is None or memory.verdict != NO or memory.card_bytes is None:
+        return
+    raise PlanError(
+        id="plan-does-not-fit",
+        what=f"it needs {gib(memory.device_bytes)} of device memory, {memory.card} has"
+        f" {gib(memory.card_bytes)}",
+        where=job_file,
+        why=f"it would run out of memory {MOMENTS[memory.moment]}, after minutes of loading",
+        fix=f"`trainbox plan {job_file}` says what to change; --force starts it all the same",
     )
 
 

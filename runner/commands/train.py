@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runner.backends.choose import BACKENDS, choose_backend
 from runner.commands.arguments import add_job_arguments
+from runner.commands.plan_memory import require_fit
 from runner.commands.say import say
 from runner.execute import execute
 from runner.plan import Plan
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where to train (default: auto)",
     )
+    parser.add_argument(
+        "--force", action="store_true", help="start although the plan says it does not fit"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     backend = choose_backend(args.backend, say=say)
     model = bring_model(resolved, offline=args.offline, say=say)
     plan = plan_of(resolved, model, new_run_id(resolved.loaded.job.name))
+    if not args.force:
+        require_fit(plan.memory, args.job)
     backend.prepare(plan, say=say)
     run_dir = unfinished_run(plan) if resolved.loaded.job.checkpoint.resume == "auto" else None
     if run_dir is not None:

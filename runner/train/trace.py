@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from trl.trainer.utils import add_fused_lm_head
 from runner.memory.settings import Adapter, Quantization, Settings
 
 DTYPES = {2: torch.bfloat16, 4: torch.float32}
+COUNTED = {"flash": "counted", "mem_efficient": "counted_masked", "masked": "counted_masked"}
 BLOCK = 512  # bytes the CUDA caching allocator rounds a tensor up to
 
 
@@ -74,33 +76,45 @@ class Flash(torch.autograd.Function):
     """What flash attention keeps and allocates."""
 
     @staticmethod
-    def forward(ctx: Any, q: Any, k: Any, v: Any) -> Any:
+    def forward(ctx: Any, q: Any, k: Any, v: Any, *mask: Any) -> Any:
         out = torch.empty_like(q)
         statistics = q.new_empty(q.shape[:-1], dtype=torch.float32)
-        ctx.save_for_backward(q, k, v, out, statistics)
+        ctx.save_for_backward(q, k, v, out, statistics, *mask)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        q, k, v, _, _ = ctx.saved_tensors
+        q, k, v, *others = ctx.saved_tensors
         results = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         q.new_empty(q.shape, dtype=torch.float32)  # dq is summed in float32
-        return results
+        return *results, *(None for _ in others[2:])
 
 
 def flash(module: Any, q: Any, k: Any, v: Any, mask: Any, **_: Any) -> Any:
     return Flash.apply(q, k, v).transpose(1, 2), None  # type: ignore[no-untyped-call]
 
 
+def masked(module: Any, q: Any, k: Any, v: Any, mask: Any, **_: Any) -> Any:
+    """SDPA with a mask: key and value heads repeated, the mask added in the queries' type."""
+    repeats = q.shape[1] // k.shape[1]
+    if repeats > 1:
+        k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
+    rows, _, length, _ = q.shape
+    added = q.new_empty((rows, 1, length, length))
+    return Flash.apply(q, k, v, added).transpose(1, 2), None  # type: ignore[no-untyped-call]
+
+
 def trace(config_file: str, settings: Settings, num_layers: int | None = None) -> dict[str, int]:
     """Count one step: forward, loss, backward.
 
     Returns:
-        Bytes of weights and adapters, and of everything else alive at the worst moment.
+        Bytes of weights and adapters, of everything else alive at the worst moment, gradients
+        included, and how many parameters are trained.
     """
     counter = LiveBytes()
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with gpu_kernels():
+    with gpu_kernels(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's and transformers', about each other
         model = build(config_file, settings, fake, num_layers)
         with fake, counter:
             for tensor in (*model.parameters(), *model.buffers()):
@@ -115,7 +129,7 @@ def trace(config_file: str, settings: Settings, num_layers: int | None = None) -
     return {
         "weights_bytes": resident,
         "activations_bytes": counter.peak - resident,
-        "left_bytes": counter.live - resident,
+        "num_trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
 
 
@@ -141,8 +155,8 @@ def build(config_file: str, settings: Settings, fake: Any, num_layers: int | Non
     dtype = DTYPES[settings.weight_itemsize]
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="eager")
-        if settings.attention == "flash":
-            model.set_attn_implementation("counted")
+        if settings.attention != "eager":
+            model.set_attn_implementation(COUNTED[settings.attention])
         if settings.quantization is not None:
             quantise(model, settings)
         if settings.head == "trl":
@@ -265,7 +279,8 @@ def gpu_kernels() -> Iterator[None]:
 
     def nothing(*_: Any, **__: Any) -> None: ...
 
-    ALL_ATTENTION_FUNCTIONS.register("counted", flash)
+    for name, function in (("counted", flash), ("counted_masked", masked)):
+        ALL_ATTENTION_FUNCTIONS.register(name, function)
     with (
         mock.patch.object(torch.nn.functional, "dropout", dropout),
         mock.patch.object(chunked_logprob, "_forward_tile", nothing),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.commands.plan_trace import traced_part
 from runner.memory import weights
 from runner.memory.architecture import read_architecture
 from runner.memory.estimate import estimate
@@ -27,6 +28,9 @@ MODES = {
         STEP, method="lora", quantization=None, checkpointing="every_n", every_n=2
     ),
     "lora-attention": replace(STEP, method="lora", quantization=None, adapter=ATTENTION),
+    "lora-padded": replace(
+        STEP, method="lora", quantization=None, rows=2, length=512, attention="masked"
+    ),
     "full": replace(STEP, method="full", quantization=None, adapter=None),
     "full-kept": replace(STEP, method="full", quantization=None, adapter=None, checkpointing="off"),
     "full-float32": replace(
@@ -37,22 +41,17 @@ NUM_LAYERS = 4
 FILES = config_files()
 
 
-def predicted_bytes(file: Path, settings: Settings) -> float:
-    """Return weights, adapters, gradients and activations at their worst, without an optimiser."""
-    raw = json.loads(file.read_text(encoding="utf-8"))
-    arch = replace(read_architecture(raw), num_layers=NUM_LAYERS)
-    traced = ("forward", "loss", "backward", "backward_end", "embedding")
-    moments = [m for m in estimate(arch, settings).moments if m.name in traced]
-    outside = weights.optimizer_bytes(arch, settings) + moments[0].components["workspace"]
-    return max(moment.total_bytes for moment in moments) - outside
-
-
 def check(file: Path, mode: str) -> None:
     from runner.train.trace import trace  # torch and transformers: seconds
 
-    found = trace(str(file), MODES[mode], NUM_LAYERS)
+    settings = MODES[mode]
+    found = trace(str(file), settings, NUM_LAYERS)
     counted = found["weights_bytes"] + found["activations_bytes"]
-    assert predicted_bytes(file, MODES[mode]) / counted == pytest.approx(1, abs=0.03)
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    arch = replace(read_architecture(raw), num_layers=NUM_LAYERS)
+    predicted = traced_part(estimate(arch, settings), arch, settings)
+    assert predicted / counted == pytest.approx(1, abs=0.03)
+    assert found["num_trained"] == weights.num_trained(arch, settings)
 
 
 @pytest.mark.slow
