@@ -33,7 +33,7 @@ def layer_of(cause: Cause, items: Sequence[Evidence], report: Report) -> str:
         return "flash-attn/triton"
     if cause.id == "container_image_bundles_driver_libs" and report.platform == "wsl":
         return "wsl"
-    if cause.id == "mig_single_instance_visible" and "nccl-duplicate" in rules:
+    if cause.id == "mig_single_instance_visible" and "duplicate gpu" in lines:
         return "nccl"
     if cause.id == "no_nvidia_gpu" and not any(rule.startswith("bnb-") for rule in rules):
         return "driver" if "smi-not-found" in rules else "torch"

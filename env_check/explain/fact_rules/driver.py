@@ -109,25 +109,24 @@ def rule_exclusive(report: Report, found: Found) -> Iterator[Evidence]:
         yield Evidence("gpu_exclusive_mode", 0.95, "", tuple(modes[:1]), "exclusive")
 
 
+_MIG_SYMPTOMS = (
+    "no-cuda-gpus", "nccl-duplicate", "mig-torch-assert", "no-device", "too-many-requested",
+    "bad-ordinal",
+)  # fmt: skip
+
+
 def rule_mig(report: Report, found: Found) -> Iterator[Evidence]:
     """MIG instances, and a process that sees one device or none."""
     mig = found.get("mig-instance", [])
-    symptoms = {
-        "no-cuda-gpus",
-        "nccl-duplicate",
-        "mig-torch-assert",
-        "no-device",
-        "too-many-requested",
-        "bad-ordinal",
-    }
+    failing = tuple(found[id][0] for id in _MIG_SYMPTOMS if id in found)
     count = report.device_count
     devices = [match for match in mig if re.search(r"device\s+\d+:", match.line_lowered)]
     several = len(devices) > 1 or any(
         re.search(r"\b[2-7] mig\b|mig-[^\s,]+,\s?mig-", match.line_lowered) for match in mig
     )
     alone = count == 0 or (count == 1 and several) or (several and "only-first" in found)
-    if mig and (alone or symptoms & found.keys()):
-        yield Evidence("mig_single_instance_visible", 0.95, "", tuple(mig[:3]), "mig")
+    if mig and (alone or failing):
+        yield Evidence("mig_single_instance_visible", 0.95, "", (*mig[:3], *failing), "mig")
 
 
 RULES = (

@@ -100,3 +100,24 @@ def test_a_driver_too_old_for_every_build_says_so() -> None:
     diagnosis = explain_text(text)[0]
     assert diagnosis.cause_id == "driver_too_old_for_cuda"
     assert any("upgrade the driver to" in fix for fix in diagnosis.fix)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("cudaGetDeviceCount returned 35", "driver_too_old_for_cuda"),
+        ("CUDA failure 802", "fabric_manager_not_running"),
+        ("cuda runtime error (10)", "cuda_device_index_invalid"),
+    ],
+)
+def test_an_error_by_its_number_counts_as_its_message(text: str, cause: str) -> None:
+    """Programs that print no message print the number."""
+    assert explain_text(text)[0].cause_id == cause
+
+
+def test_of_equal_causes_the_last_line_leads() -> None:
+    """The exception stands after its warnings."""
+    warning = "The installed version of bitsandbytes was compiled without GPU support.\n"
+    error = "RuntimeError: No GPU found. A GPU is needed for quantization.\n"
+    assert explain_text(warning + error)[0].cause_id == "no_nvidia_gpu"
+    assert explain_text(error + warning)[0].cause_id == "bnb_cuda_setup_failed"

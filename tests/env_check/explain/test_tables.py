@@ -8,7 +8,6 @@ from env_check.explain.causes import BY_ID, CAUSES, LAYERS
 from env_check.explain.diagnose import ALL_PATTERNS
 from env_check.explain.folding import FOLLOWS
 from env_check.explain.meanings import MEANINGS
-from env_check.explain.pattern import Pattern
 from env_check.explain.reading import blocks
 from env_check.explain.scan import scan
 from env_check.explain.signatures import SIGNATURES
@@ -50,10 +49,3 @@ def test_word_index_hides_no_match() -> None:
             if pattern.id not in found and any(each.search(text) for each in pattern.regexes):
                 hidden.add((report.name, pattern.id))
     assert not hidden
-
-
-def test_space_in_a_pattern_matches_a_wrapped_line() -> None:
-    """A terminal that wraps a message does not hide it."""
-    pattern = Pattern("p", ("two",), "one two|three")
-    assert pattern.regexes[0].search("one\n  two")
-    assert pattern.regexes[1].search("three")
