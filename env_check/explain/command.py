@@ -47,7 +47,12 @@ def run(args: argparse.Namespace) -> int:
             with open(args.file, "rb") as stream:
                 diagnoses, report = read_and_explain(stream)
     except OSError as error:
-        print(f"error[explain-unreadable]: {args.file}: {error.strerror}", file=sys.stderr)
+        print(
+            f"error[explain-unreadable]: {args.file}: {error.strerror}\n"
+            "  why:   nothing was explained\n"
+            "  fix:   name a log that is there, or pass the text: … | env-check explain -",
+            file=sys.stderr,
+        )
         return EXIT_REFUSED
     print(to_json(diagnoses) if args.json else to_text(diagnoses, report))
     return EXIT_FAULT if diagnoses else EXIT_SOUND
