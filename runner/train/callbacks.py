@@ -83,7 +83,8 @@ class Recorder(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         if self._attempt.job["method"] == "full" and state.global_step == 0:
-            self._evaluate("before", 0)
+            with self._attempt.stop.at_once():
+                self._evaluate("before", 0)
         for loss in self._past.losses_until(state.global_step):
             self._watch_loss(loss)
         self._attempt.phase("train")

@@ -74,6 +74,20 @@ class Stop:
         finally:
             self._is_training = False
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Have a signal end the process, inside this block of one that waits for steps.
+
+        For what comes before the first step: a run that left it out could not make up for it later.
+        """
+        self._is_training = False
+        if self.requested:
+            os._exit(self.exit_code)
+        try:
+            yield
+        finally:
+            self._is_training = True
+
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self._signal is not None:
             signal.signal(number, signal.SIG_DFL)

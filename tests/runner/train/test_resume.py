@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,24 @@ def test_a_signal_before_the_first_step_ends_at_once(trainer: ForkedTrainer, beg
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 75
     assert curve(begun) == []
+
+
+def test_a_signal_while_the_untrained_model_is_measured_ends_at_once(
+    trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path
+) -> None:
+    """No step is trained before all weights were measured: they could not be afterwards."""
+    run = tiny_run(tmp_path / "run", tiny_model, eval_samples=400, **LIMIT, method="full")
+    process = trainer.start(run)
+    while not run.journal.exists() or events(run, "phase")[-1:] == []:
+        time.sleep(0.002)
+    while events(run, "phase")[-1]["name"] != "evaluate":
+        assert process.poll() is None, log_of(run)
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 75
+    assert curve(run) == [] and events(run, "eval") == []
+    assert trainer.train(run) == 0, log_of(run)
+    assert [event["phase"] for event in events(run, "eval")] == ["before", "after"]
 
 
 def test_a_checkpoint_of_another_run_is_refused(trainer: ForkedTrainer, begun: RunDir) -> None:
