@@ -78,6 +78,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--gib", type=float, default=0.0, help="size of the file for the memory")
     parser.add_argument("--turns", type=int, default=1, help="questions of a chat in that file")
+    parser.add_argument("--letters", type=int, default=9, help="of the longest word in that file")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -95,7 +96,10 @@ def main() -> int:
         if args.gib:
             large = folder / "large.jsonl"
             result["file_bytes"] = write_chats(
-                large, num_bytes=int(args.gib * 2**30), num_turns=args.turns
+                large,
+                num_bytes=int(args.gib * 2**30),
+                num_turns=args.turns,
+                num_letters=args.letters,
             )
             starts = [prove(large, args.model, folder / "cache") for _ in range(2)]
             result |= {"first": starts[0], "second": starts[1]}
@@ -105,10 +109,18 @@ def main() -> int:
     return 0
 
 
-def write_chats(path: Path, *, num_rows: int = 0, num_bytes: int = 0, num_turns: int = 1) -> int:
+def write_chats(
+    path: Path,
+    *,
+    num_rows: int = 0,
+    num_bytes: int = 0,
+    num_turns: int = 1,
+    num_letters: int = 9,
+) -> int:
     """Write chats of questions and answers of 10 to 40 words; return the bytes written."""
     draw = random.Random(1)
-    words = ["".join(draw.choices("etaoinshrdlucm", k=draw.randint(2, 9))) for _ in range(5000)]
+    letters = "etaoinshrdlucm"
+    words = ["".join(draw.choices(letters, k=draw.randint(2, num_letters))) for _ in range(5000)]
     written = count = 0
     with path.open("w", encoding="utf-8") as file:
         while count < num_rows or written < num_bytes:

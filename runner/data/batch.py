@@ -28,7 +28,7 @@ from runner.data.template import ChatTemplate
 from runner.data.texts import TextBatch, oddities, script_of
 from runner.spec import Data
 
-COMPARED = 100  # conversations of a source: templates that differ do so at once
+COMPARED = 100  # first lines of a source: templates that differ do so at once
 
 
 @dataclass
@@ -81,7 +81,6 @@ class Batcher:
         self.encoder = encoder
         self.data = data
         self.own_template = own_template
-        self._left_to_compare = COMPARED if own_template else 0
         tokens = [token for token in encoder.tokenizer.added_tokens if not token.isalnum()]
         self._control = re.compile("|".join(map(re.escape, tokens)) or "(?!)")
         self._control_bytes = np.zeros(256, dtype=np.bool_)
@@ -111,8 +110,7 @@ class Batcher:
             roles.update(dict.fromkeys(order, count))
         has_system = any("system" in order for order in orders)
         keys = sketch(_without_system(samples) if has_system else batch)
-        compared = [one for one in samples if isinstance(one, Chat)][: self._left_to_compare]
-        self._left_to_compare -= len(compared)
+        compared = self._compared(samples, numbers)
         good: list[Encoded] = []
         kept: list[int] = []
         num_truncated = 0
@@ -148,6 +146,13 @@ class Batcher:
             num_compared=len(compared),
             num_served_differently=sum(map(self._is_served_differently, compared)),
         )
+
+    def _compared(self, samples: Sequence[Sample], numbers: Sequence[int]) -> list[Chat]:
+        """Return the conversations among the first rows, where there is something to compare."""
+        if self.own_template is None:
+            return []
+        first = zip(samples, numbers, strict=True)
+        return [one for one, number in first if isinstance(one, Chat) and number <= COMPARED]
 
     def _is_served_differently(self, chat: Chat) -> bool:
         """Say whether the model's own template, which a server has, makes another text of it."""

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.data.archive import Pieces
-from runner.data.encode import Encoder
-from runner.data.mask import Marker
+from runner.data.pool import Recipe
 from runner.data.proof import prove
 from runner.data.report import DataReport, SourceReport, TemplateReport
 from runner.data.rows import Source
@@ -73,16 +72,19 @@ def build(
     *,
     where: Callable[[str], Where],
     spool: Spool,
+    num_workers: int = 0,
 ) -> Built:
     """Read, render and encode all sources, then split and weigh them.
+
+    Args:
+        spool: takes the samples.
+        num_workers: processes for large files; the result does not depend on them.
 
     Raises:
         Faults: all faults of all rows, gathered by kind.
         DataError: a single fault, or nothing is left to train on.
     """
     started = time.perf_counter()
-    marker = Marker(template, tokenizer.added_tokens, tokenizer.eos_token, job.data.loss_on)
-    encoder = Encoder(tokenizer, marker)
     own = tokenizer.chat_template() if job.data.chat_template != "tokenizer" else None
     faults: list[TrainboxError] = []
     taken: list[Taken] = []
@@ -90,7 +92,16 @@ def build(
         index = sum(one.source.split == source.split for one in taken)
         try:
             first = taken[-1].stop if taken else 0
-            taken.append(take(source, index, first, job.data, encoder, own, spool))
+            recipe = Recipe(
+                source=source.spec,
+                data=job.data,
+                tokenizer_folder=tokenizer.folder,
+                template=template,
+                own_template=own,
+            )
+            taken.append(
+                take(source, index, first, recipe, tokenizer, spool, num_workers=num_workers)
+            )
             faults += taken[-1].errors
         except DataError as error:
             faults.append(error)

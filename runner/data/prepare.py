@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,15 @@ def _write_splits(
     from runner.data.spool import Spool
 
     with Spool(aside / "spool") as spool:
-        built = build(job, tokenizer, template, sources, where=where, spool=spool)
+        built = build(
+            job,
+            tokenizer,
+            template,
+            sources,
+            where=where,
+            spool=spool,
+            num_workers=len(os.sched_getaffinity(0)),
+        )
         for name in built.splits:
             write_archive(aside / f"{name}.npz", built.arrays(name))
     shutil.rmtree(aside / "spool")

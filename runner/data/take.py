@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from runner.data.batch import Batch, Batcher
-from runner.data.encode import Encoder
+from runner.data.batch import Batch
 from runner.data.faults import FaultLog, RowFault, shown_name
-from runner.data.formats import Converter
 from runner.data.notes import NoteLog, rare
+from runner.data.pool import Recipe, make_batches
 from runner.data.report import SourceReport
 from runner.data.row import ReadCounts, Row
 from runner.data.rows import Source, place, read_rows
 from runner.data.select import Indices, identities
 from runner.data.spool import Spool
-from runner.data.template import ChatTemplate
+from runner.data.tokenizer import Tokenizer
 from runner.errors import DataError
 from runner.spec import Data
 
@@ -54,12 +53,18 @@ def take(
     source: Source,
     index: int,
     first: int,
-    data: Data,
-    encoder: Encoder,
-    own_template: ChatTemplate | None,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
     spool: Spool,
+    *,
+    num_workers: int,
 ) -> Taken:
     """Take every good row of a source.
+
+    Args:
+        index: in data.train or data.eval of the job.
+        first: number of samples in the spool before.
+        num_workers: processes for a large file.
 
     Raises:
         DataError: the source as a whole cannot be read.
@@ -75,15 +80,12 @@ def take(
     errors, drops = FaultLog(source.key), Counter[str]()
     notes, identifiers, scripts = NoteLog(), NoteLog(), NoteLog()
     roles, ignored = Counter[str](), Counter[str]()
-    has_template = encoder.marker.template is not None
-    converter = Converter(source.spec.format, source.spec.columns, has_template=has_template)
-    batcher = Batcher(converter, encoder, data, own_template)
     rows = read_rows(source.spec, counts, source.hub_data)
-    for batch in map(batcher, batches(rows)):
+    for batch in make_batches(recipe, tokenizer, batches(rows), num_workers):
         report.rows_read += batch.num_rows
         report.truncated += batch.num_truncated
         for number, fault in batch.faults:
-            if _is_error(fault, data):
+            if _is_error(fault, recipe.data):
                 errors.add(fault, place(source.spec, number))
             else:
                 drops[fault.kind] += 1

@@ -43,6 +43,10 @@ class ChatTemplate:
         self.prints_date = "strftime_now" in source
         self._marking = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the source to another process, not what was compiled of it."""
+        return ChatTemplate, (self.source, self.variables, self.origin)
+
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
         """Return the text of a conversation, as `apply_chat_template(tokenize=False)` does.
 
