@@ -132,7 +132,8 @@ def render_memory(
     if memory is None or arch is None:
         return "device memory: not known for this model (`--trace` counts it with its own code)"
     rows = f"{fields['micro_batch_size']} x {memory.length} tokens"
-    lines = [f"device memory, {rows}, most {MOMENTS[memory.moment]}:"]
+    place = "" if memory.card else " on a card (none here; --gpu NAME plans for one)"
+    lines = [f"device memory{place}, {rows}, most {MOMENTS[memory.moment]}:"]
     lines += [
         f"  {COMPONENTS[name]:28} {gib(value):>11}"
         for name, value in memory.components.items()

@@ -16,6 +16,7 @@ GIB = 2**30
 SHARE_GDDR_WITH_ECC = 0.91
 SHARE_OTHER = 0.98
 SHARE_OF_REPORTED = 0.97  # of what nvidia-smi reports as total
+OLDEST = (5, 0)  # compute capability that the oldest image variant (cu126) runs on
 HBM_GB_PER_SECOND = 1200  # above it a data-centre card has HBM, whose ECC takes no memory
 
 
@@ -77,6 +78,7 @@ def known_cards() -> tuple[Card, ...]:
         card
         for gpu in support.GPUS
         if gpu.kind in ("datacenter", "workstation", "consumer")
+        and support.minor(gpu.capability) >= OLDEST
         for card in _cards_of(gpu)
     ]
     return tuple(sorted(cards, key=lambda card: (card.memory_bytes, card.name)))

@@ -43,6 +43,7 @@ def tiny_plan(
     train_data: PreparedSplit | None = None,
     eval_data: PreparedSplit | None = None,
     packed_rows: int | None = None,
+    config: dict[str, Any] | None = None,
 ) -> Plan:
     """Return the plan of a tiny job."""
     return build_plan(
@@ -59,4 +60,5 @@ def tiny_plan(
         eval_data=eval_data,
         machine=machine,
         packed_rows=packed_rows,
+        config=config,
     )

@@ -10,6 +10,7 @@ import pytest
 from runner.errors import PlanError
 from runner.machine import Gpu, Machine
 from runner.plan import read_plan
+from tests.runner.memory.models import config
 from tests.runner.plans import CPU_MACHINE, split, tiny_job, tiny_plan
 
 A100 = Gpu(
@@ -124,3 +125,26 @@ def test_float16_on_a_cpu_is_refused_before_anything_starts() -> None:
     with pytest.raises(PlanError, match="plan-float16-cpu"):
         tiny_plan(job)
     assert tiny_plan(job, machine=GPU_MACHINE).training.compute_dtype == "float16"
+
+
+@pytest.mark.parametrize("machine", [CPU_MACHINE, GPU_MACHINE])
+def test_a_plan_of_a_known_model_predicts_its_memory(tmp_path: Path, machine: Machine) -> None:
+    """The predicted peak stands in plan.json, with a verdict where there is a card."""
+    plan = tiny_plan(machine=machine, config=config("Llama-3.2-1B"))
+    assert plan.memory is not None
+    assert plan.memory.verdict == ("fits" if machine.gpus else None)
+    plan.write(tmp_path / "plan.json")
+    assert read_plan(tmp_path / "plan.json").memory == plan.memory
+
+
+def test_memory_does_not_make_another_run() -> None:
+    """A better estimate is no reason to start anew: it is not part of the identity."""
+    known = tiny_plan(config=config("Llama-3.2-1B"))
+    assert known.identity == tiny_plan().identity
+
+
+def test_on_a_cpu_the_estimate_decides_nothing() -> None:
+    """Choices for the CPU are those made without knowing the model."""
+    known, unknown = tiny_plan(config=config("Llama-3.2-1B")), tiny_plan()
+    assert known.training == unknown.training
+    assert known.decisions == unknown.decisions
