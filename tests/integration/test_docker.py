@@ -151,10 +151,16 @@ def test_the_container_has_no_rights_and_sigterm_leaves_a_checkpoint(
     host = facts["HostConfig"]
     assert host["NetworkMode"] == "none" and host["CapDrop"] == ["ALL"] and host["ReadonlyRootfs"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"] and host["PidsLimit"] and host["Init"]
-    assert host["LogConfig"]["Type"] == "none"
+    assert host["LogConfig"]["Type"] == "none" and host["ShmSize"] == 2 << 30
+    assert not host["Memory"] and not host["Ulimits"], "limits that nobody asked for"
     assert {m["Destination"] for m in facts["Mounts"] if m["RW"]} == {str(run.path)}
     status = in_container(client, run, ["cat", "/proc/self/status"])
     assert "CapEff:\t0000000000000000" in status and "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
+    kernels = "cp /bin/true /kernels/k && /kernels/k && echo loads"
+    assert "loads" in in_container(client, run, ["sh", "-c", kernels])
+    temporary = kernels.replace("/kernels", "/tmp")
+    assert "loads" not in in_container(client, run, ["sh", "-c", temporary])
     client.close()
     process.send_signal(signal.SIGTERM)
     assert wait(process) == 75
