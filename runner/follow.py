@@ -23,7 +23,7 @@ from runner.record.mlflow_run import set_environment
 from runner.record.state import is_locked, read_state
 from runner.record.system_metrics import SystemRecord
 from runner.tracking_server import server as tracking_server
-from runner.tracking_server.place import place
+from runner.tracking_server.place import Server, place
 
 WAIT_FOR_STEP_SECONDS = 0.5
 SEND_EVERY_SECONDS = 2.0
@@ -110,7 +110,7 @@ class Follow:
         self._has_met_server = True
         return server.url, server.kind
 
-    def _start_server(self, root: Path) -> tracking_server.Server:
+    def _start_server(self, root: Path) -> Server:
         if self._start_failure is not None:
             raise self._start_failure
         has_crashed = place(root).record.exists()
