@@ -16,7 +16,7 @@ from runner.container.build import ensure_image
 from runner.container.engine import connect
 from runner.container.image import VARIANTS, Variant, choose_variant, image_tag
 from runner.container.kind import caller, read_kind, user_inside
-from runner.container.settings import PIDS, TEMPORARY, container_environment
+from runner.container.settings import KERNELS, PIDS, TEMPORARY, container_environment
 from runner.errors import BackendError
 from runner.machine import read_machine
 
@@ -126,7 +126,7 @@ def _settings(
             cap_drop=["ALL"],
             security_opt=["no-new-privileges:true"],
             pids_limit=PIDS,
-            tmpfs={TEMPORARY: "mode=1777"},
+            tmpfs={TEMPORARY: "mode=1777", KERNELS: "exec,mode=1777"},
             group_add=[str(group) for group in os.getgroups()] if user == caller() else None,
             userns_mode=kind.userns_mode,
             mounts=mounts,
