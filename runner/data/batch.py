@@ -185,6 +185,9 @@ class Batcher:
             if isinstance(sample, Chat):
                 for kind in turn_notes(order):
                     log.add(kind, number)
+                last = sample.messages[-2:]
+                if len(last) == 2 and last[0]["content"] == last[1]["content"]:
+                    log.add("echo", number)
             elif has_template and _is_plain(sample) and not _is_bare(sample):
                 log.add("plain_text", number)
             if isinstance(sample, Pair) and sample.is_prompt_repeated:

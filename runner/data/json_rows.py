@@ -23,12 +23,13 @@ class StrictJson:
         self._decoder = json.JSONDecoder(
             object_pairs_hook=self._object, parse_constant=self._constant
         )
+        self._scan = self._decoder.scan_once  # type: ignore[attr-defined]  # the stubs lack it
 
     def decode(self, text: str) -> dict[str, Any] | RowFault:
         """Return the object a text holds, or what is wrong with it."""
         self.oddity = None
         try:
-            value, end = self._decoder.scan_once(text, 0)
+            value, end = self._scan(text, 0)
             if end == len(text):  # nothing but the value: nearly every line
                 return self.judge(value)
         except (StopIteration, RecursionError, ValueError):
@@ -89,6 +90,12 @@ def _explained(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
         return "a word JSON does not have", "write null, true or false"
     if at in ("}", "]") and before == ",":
         return "a comma before the closing bracket", "take the comma out"
+    if at in ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019"):
+        return "typographic quotes", 'write straight ones: "'
+    if error.msg.startswith("Extra data") and at == ",":
+        return "a comma after the object", "take it out: rows are apart by line ends alone"
+    if error.msg.startswith("Extra data") and "\r" in text:
+        return "lines end with CR alone", "convert the line ends: tr '\\r' '\\n'"
     if error.msg.startswith("Extra data") and at == "{":
         return "two objects on one line", "begin a new line for each"
     return _reason(error), ""

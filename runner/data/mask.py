@@ -67,7 +67,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Literal:
+class Verbatim:
     """A shape whose every answer ends with a stop token: masks follow from lengths alone.
 
     `answers` holds for each assistant turn its index, the length of its lead (None: off the
@@ -104,7 +104,7 @@ class Marker:
         self._tail = re.compile(rf"(?:\s|{any_token})+\Z")
         self._shapes: dict[tuple[str, ...], Shape | None] = {}
         self._stops: dict[tuple[str, ...], str | None] = {}
-        self._literals: dict[tuple[str, ...], Literal | None] = {}
+        self._verbatims: dict[tuple[str, ...], Verbatim | None] = {}
 
     def mark_text(self, text: Text) -> Marked:
         """Mark a plain text: its completion and one EOS carry loss."""
@@ -143,26 +143,26 @@ class Marker:
             )
         text = self.template.render(chat.messages)
         roles = tuple([message["role"] for message in chat.messages])
-        if literal := self._literals.get(roles):
-            marked = self._mark_literal(text, chat, literal)
+        if verbatim := self._verbatims.get(roles):
+            marked = self._mark_verbatim(text, chat, verbatim)
             if marked is not None:
                 return marked
         marked = self._mark_rendered(text, chat)
-        if roles not in self._literals:
-            self._literals[roles] = self._measure_literal(roles)
+        if roles not in self._verbatims:
+            self._verbatims[roles] = self._measure_verbatim(roles)
         return marked
 
-    def _mark_literal(self, text: str, chat: Chat, literal: Literal) -> Marked | None:
+    def _mark_verbatim(self, text: str, chat: Chat, verbatim: Verbatim) -> Marked | None:
         """Mark a text that is pieces and contents in turn, word for word; None where it is not."""
         parts = [""] * (2 * len(chat.messages) + 1)
-        parts[::2] = literal.pieces
+        parts[::2] = verbatim.pieces
         parts[1::2] = [message["content"] for message in chat.messages]
         if "".join(parts) != text:
             return None
         ends = list(itertools.accumulate(map(len, parts)))  # of content i: ends[2 * i + 1]
-        chosen = literal.answers
+        chosen = verbatim.answers
         if chat.num_context or self.loss_on != "assistant":
-            chosen = tuple(literal.answers[number] for number in self._wanted(chat))
+            chosen = tuple(verbatim.answers[number] for number in self._wanted(chat))
         return Marked(
             text,
             [(ends[2 * i] - (lead or 0), ends[2 * i + 1] + stop) for i, lead, stop in chosen],
@@ -170,8 +170,8 @@ class Marker:
             is_off_prompt=any(lead is None for _, lead, _ in chosen),
         )
 
-    def _measure_literal(self, roles: tuple[str, ...]) -> Literal | None:
-        """Return the literal form of an order of roles that has been marked before, or None."""
+    def _measure_verbatim(self, roles: tuple[str, ...]) -> Verbatim | None:
+        """Return the verbatim form of an order of roles that has been marked before, or None."""
         assert self.template is not None
         shape = self._shapes.get(roles)
         stop = self._stops.get(_through_last_answer(roles))
@@ -191,7 +191,7 @@ class Marker:
                 return None  # the next content might complete an EOS
             lead = shape.leads[index]
             answers.append((index, None if lead is None else len(lead), length))
-        return Literal(shape.pieces, tuple(answers))
+        return Verbatim(shape.pieces, tuple(answers))
 
     def _mark_rendered(self, text: str, chat: Chat) -> Marked:
         spans = self._generation_spans(text, chat.messages)

@@ -17,6 +17,7 @@ NOTES = {
     "assistant_first": "{} begin with the assistant: it answers nothing",
     "roles_repeat": "{} have two turns of one role in a row",
     "open_end": "{} end without the assistant; what follows its last turn is not learnt",
+    "echo": "{} answer with the question, word for word",
     "late_system": "{} have a system turn that is not the first",
     "repeated_prompt": "{} repeat the prompt inside the answers; it is cut off there",
     # texts
@@ -27,6 +28,8 @@ NOTES = {
     "invisible": "{} hold invisible characters (zero width, byte order mark, text direction, tags)",
     "control_characters": "{} hold control characters",
     "carriage_return": "{} hold carriage returns inside a text",
+    "escapes": "{} hold escapes as text (\\n\\n, \\u00e9): they were escaped twice",
+    "markup": "{} hold HTML (tags, &amp; and the like)",
     "private_use": "{} hold private use characters, which only one font can show",
     "other_script": "{} are written in another script than the rest of the file",
     # rendering and tokens

@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
@@ -157,18 +157,17 @@ def read_rows(
 
 
 def _read_file(path: str, counts: ReadCounts) -> Iterator[Row]:
-    suffix = suffix_of(path)
-    rows = {
+    readers: dict[str, Callable[[IO[bytes], str, ReadCounts], Iterator[Row]]] = {
         ".jsonl": read_jsonl,
         ".ndjson": read_jsonl,
         ".json": read_json,
         ".csv": read_csv,
         ".tsv": functools.partial(read_csv, delimiter="\t"),
-    }[suffix]
+    }
     number = 0
     with open_bytes(Path(path)) as file:
         try:
-            for row in rows(file, path, counts):
+            for row in readers[suffix_of(path)](file, path, counts):
                 number = row.number
                 yield row
         except (EOFError, zlib.error, gzip.BadGzipFile, OSError) as error:

@@ -47,8 +47,12 @@ def foreign_kind(head: bytes, path: str, suffix: str) -> tuple[str, str] | None:
         if text.startswith((b"{", b"[")):
             return "JSON", f"name it {stem}.jsonl, or {stem}.json if it is one list"
         return "no Parquet file", "write it again; a copy that was cut short looks like this"
+    if head and not any(head):
+        return "zero bytes alone", "write it again: it was not written to the disk"
     if found := _encoding(head, path):
         return found
+    if sum(byte < 9 or 13 < byte < 32 for byte in head) * 10 > len(head):
+        return "binary data", "write the rows as JSON Lines"
     if _MARKUP.match(head.removeprefix(codecs.BOM_UTF8)):
         return "a web page or XML", "download the file itself: this may be a login or error page"
     if b"\0" in head and suffix not in (".jsonl", ".json"):  # there, a row that holds it is named

@@ -18,6 +18,8 @@ _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _INVISIBLE = re.compile(
     "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
+_ESCAPED = re.compile(r"\\u[0-9a-fA-F]{4}|\\n\\n|\\r\\n")
+_MARKUP = re.compile(r"&(?:amp|lt|gt|quot|nbsp|#\d{2,5});|</?(?:br|p|div|span|li|td)\b[^<>]{0,80}>")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 # What two to four bytes of UTF-8 look like in Windows-1252 or Latin-1: a lead byte and others.
 _CONTINUED = "\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")
@@ -39,6 +41,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 _LOOK = np.zeros(256, dtype=np.bool_)
 _LOOK[1:0x20] = True
 _LOOK[[0x09, 0x0A]] = False
+_LOOK[[*b"&<\\"]] = True
 _LOOK[0x7F:] = True  # DEL, and all that is not ASCII
 
 
@@ -83,6 +86,10 @@ def kinds_of(text: str) -> Iterator[str]:
         yield "carriage_return"
     if _CONTROL.search(text):
         yield "control_characters"
+    if "\\" in text and _ESCAPED.search(text):
+        yield "escapes"
+    if ("&" in text or "<" in text) and _MARKUP.search(text):
+        yield "markup"
     if text.isascii():
         return
     if "\ufffd" in text:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +119,8 @@ CASES = {
     "UTF-16 with mark": Case(GOOD.encode("utf-16"), ("UTF-16", "t.jsonl:1", "iconv")),
     "UTF-16 without mark": Case(GOOD.encode("utf-16-le"), ("UTF-16LE", "t.jsonl:1")),
     "UTF-32": Case(GOOD.encode("utf-32"), ("UTF-32",)),
+    "zero bytes": Case(bytes(5000), ("zero bytes alone", "t.jsonl:1")),
+    "random bytes": Case(random.Random(1).randbytes(5000), ("binary data", "t.jsonl:1")),
     "table as jsonl": Case("prompt,completion\na,b\n", ("a table, not JSON", "t.jsonl:1")),
     "list as jsonl": Case(json.dumps(rows(3)), ("data-not-json-lines", "t.jsonl:1")),
     "list over lines as jsonl": Case(
@@ -148,6 +151,15 @@ CASES = {
     "line break in a string": Case(
         lines(*rows(1)) + '{"messages": [{"role": "user", "content": "one\ntwo"}]}\n',
         (BAD_JSON, "t.jsonl:2", "t.jsonl:3"),
+    ),
+    "comma after the object": Case(
+        among(json.dumps(rows(1)[0]) + ","), (BAD_JSON, "t.jsonl:3", "comma after the object")
+    ),
+    "line ends of old Macs": Case(
+        GOOD.replace("\n", "\r"), (BAD_JSON, "t.jsonl:1", "lines end with CR alone")
+    ),
+    "typographic quotes": Case(
+        among("{“messages”: []}"), (BAD_JSON, "t.jsonl:3", "typographic quotes")
     ),
     "merge conflict": Case(among("<<<<<<< HEAD"), (BAD_JSON, "t.jsonl:3", "merge conflict")),
     "comment": Case(among("// a comment"), (BAD_JSON, "t.jsonl:3", "a comment")),
@@ -224,6 +236,9 @@ CASES = {
     ),
     "ends with the user": Case(
         among(turns(USER, ANSWER, USER)), ("end without the assistant", "t.jsonl:3"), code=0
+    ),
+    "answer repeats the question": Case(
+        among(turns(*chat("u:Why?", "a:Why?"))), ("answer with the question", "t.jsonl:3"), code=0
     ),
     "late system": Case(
         among(turns(USER, *chat("s:Be kind."), ANSWER)),
@@ -390,6 +405,12 @@ CASES = {
     ),
     "invisible characters": Case(
         among(turns(USER, *chat("a:yes\u200b\u202e"))), ("invisible", "t.jsonl:3"), code=0
+    ),
+    "escaped twice": Case(
+        among(turns(USER, *chat("a:one\\n\\ntwo"))), ("escaped twice", "t.jsonl:3"), code=0
+    ),
+    "HTML left in": Case(
+        among(turns(USER, *chat("a:one<br>two"))), ("hold HTML", "t.jsonl:3"), code=0
     ),
     "another script": Case(
         lines(*rows(80), turns(*chat("u:Как дела?", "a:Хорошо."))),

@@ -21,6 +21,10 @@ ODD = [
     ("next\x85line", "control_characters"),
     ("one\r\ntwo", "carriage_return"),
     ("\ue000", "private_use"),
+    ("one\\n\\ntwo", "escapes"),
+    ("caf\\u00e9", "escapes"),
+    ("a &amp; b", "markup"),
+    ("one<br/>two", "markup"),
 ]
 
 FINE = [
@@ -31,6 +35,7 @@ FINE = [
     "体温が高いです。",
     "👩‍⚕️ and ❤️",
     "می‌خواهم",
+    "1 < 2 & 3 > 2, \\neq, C:\\new, a <b> tag?",
     "“quoted” – ‘dash’",
 ]
 
