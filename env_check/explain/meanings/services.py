@@ -44,7 +44,7 @@ def _needs_apple(report: Report, found: Found) -> Judgement:
 _HF_CALLEE = re.compile(
     r"(?:accelerator\S{0,30}|trainingarguments|\w{0,20}trainer|dataloaderconfiguration|"
     r"(?:sft|dpo|grpo|ppo|kto|orpo|rm|lora|peft|bitsandbytes|dataloader)\w{0,20}config\w*)"
-    r"(?:\.__init__|\.\w+)?\(\) got an unexpected|"
+    r"(?:\.__init__|\.\w+)?\(\) (?:got an unexpected|takes \d|missing \d)|"
     r"keyword argument '(?:load_in_[48]bit|use_flash_attention_2|attn_implementation|"
     r"quantization_config|torch_dtype|dtype|keep_torch_compile|eval(?:uation)?_strategy|"
     r"processing_class|dispatch_batches|save_function|num_items_in_batch|use_seedable_sampler|"
@@ -52,7 +52,9 @@ _HF_CALLEE = re.compile(
 )
 
 
-_HF_SUFFIX = re.compile(r"\w(?:plugin|config|arguments|trainer|collator\w*)\.__init__\(\) got")
+_HF_SUFFIX = re.compile(
+    r"\w(?:plugin|config|arguments|trainer|collator\w*)\.__init__\(\) (?:got an unexpected|takes \d|missing \d)"
+)
 
 
 def _keyword(report: Report, found: Found) -> Judgement:
