@@ -5,9 +5,12 @@
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE} AS packages
 
-# Debian's and Ubuntu's names. A base that has them all needs no package mirror.
+# Debian's and Ubuntu's names. A base that has them all needs no package mirror. The compiler is
+# triton's: it builds its launchers where the kernels run.
 ARG PYTHON=3.12
-RUN for package in ca-certificates python${PYTHON} python${PYTHON}-venv; do \
+ARG COMPILER=""
+RUN for package in ca-certificates python${PYTHON} python${PYTHON}-venv \
+      ${COMPILER:+gcc libc6-dev python${PYTHON}-dev}; do \
       dpkg-query --show --showformat '${db:Status-Status}\n' "${package}" 2>/dev/null \
         | grep --quiet --line-regexp installed || missing="${missing} ${package}"; \
     done; \
@@ -47,9 +50,10 @@ CMD ["mlflow", "server", "--help"]
 
 FROM packages
 
-# What was installed is what the lock says and starts, or there is no image.
-COPY image/prove.py /opt/trainbox/
-RUN python /opt/trainbox/prove.py /opt/trainbox/lock
+# What was installed is what the lock says and what the variant promises, or there is no image.
+ARG PROMISE
+COPY image/prove.py image/fatbin.py /opt/trainbox/
+RUN python /opt/trainbox/prove.py /opt/trainbox/lock "${PROMISE}"
 
 # Our code last: a change of it rebuilds and pushes less than a megabyte.
 COPY pyproject.toml README.md LICENSE /opt/trainbox/source/
@@ -66,5 +70,8 @@ USER trainbox
 WORKDIR /home/trainbox
 ENV PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 PYTHONHASHSEED=0 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# The base asks for a driver that its own toolkit is tested with; the wheels start on an older one.
+ARG REQUIRE_CUDA=""
+ENV NVIDIA_REQUIRE_CUDA=${REQUIRE_CUDA}
 ENTRYPOINT ["trainbox-entrypoint"]
 CMD ["trainbox", "--help"]

@@ -1,24 +1,37 @@
-"""Fail a build whose environment is not what its lock says: python prove.py LOCK
+"""Fail a build whose environment is not what its variant promises: python prove.py LOCK PROMISE
 
-Compares every installed package with the lock, and starts the parts that are built for a CUDA
-version: torch and the library of bitsandbytes.
+Compares every installed package with the lock, and the files of torch and bitsandbytes with the
+promise (JSON, see runner/container/promise.py): CUDA version, compute capabilities, libraries.
+Needs no GPU. What was measured goes into facts.json beside this file.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
+
+from fatbin import architectures_in  # beside this file
 
 PIN = re.compile(r"(?m)^(?P<name>[A-Za-z0-9._-]+)={2,3}(?P<version>[^\s;\\]+)")
 OF_THE_ENVIRONMENT = {"pip"}  # `python -m venv` brings it; on Python 3.11 setuptools too
 
 
-def main(lock: Path) -> int:
+def main(lock: Path, promise: dict[str, Any]) -> int:
     """Print what does not fit; return the exit code."""
     faults = compare(pins_of(lock.read_text(encoding="utf-8")), installed())
-    faults = faults or compare_torch(pins_of(lock.read_text(encoding="utf-8")))
+    faults = faults or needs_unmet()
+    if not faults:
+        facts = measure()
+        print("prove:", json.dumps(facts))
+        Path(__file__).with_name("facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+        faults = broken(promise, facts)
     for fault in faults:
         print(f"prove: {fault}", file=sys.stderr)
     return 1 if faults else 0
@@ -46,19 +59,63 @@ def compare(pins: dict[str, set[str]], present: dict[str, str]) -> list[str]:
     ]
 
 
-def compare_torch(pins: dict[str, set[str]]) -> list[str]:
-    """Return a line where torch or bitsandbytes do not start as the build they should be."""
+def needs_unmet() -> list[str]:
+    """Return what pip finds missing or too old among the packages' own requirements."""
+    command = [sys.executable, "-m", "pip", "check", "--disable-pip-version-check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines() if done.returncode else []
+
+
+def measure() -> dict[str, Any]:
+    """Return the facts of the installed files, in the promise's terms; starts torch."""
     import bitsandbytes
     import torch
 
-    print(
-        f"prove: torch {torch.__version__}, CUDA {torch.version.cuda}, bitsandbytes"
-        f" {bitsandbytes.__version__}, {' '.join(torch.cuda.get_arch_list()) or 'no GPU code'}"
-    )
-    wants_cuda = not any(version.endswith("+cpu") for version in pins["torch"])
-    if wants_cuda != (torch.version.cuda is not None):
-        return [f"torch is built for CUDA {torch.version.cuda}, the lock says {pins['torch']}"]
-    return []
+    facts: dict[str, Any] = {
+        "torch": torch.__version__.removesuffix(
+            f"+cu{(torch.version.cuda or '').replace('.', '')}"
+        ),
+        "cuda": torch.version.cuda,
+    }
+    if torch.version.cuda is None:
+        return facts
+    flags = torch._C._cuda_getArchFlags() or ""
+    digits = torch.version.cuda.replace(".", "")
+    folder = Path(bitsandbytes.__file__).parent
+    libraries = {
+        path.stem.removeprefix("libbitsandbytes_cuda"): path
+        for path in folder.glob("libbitsandbytes_cuda*.so")
+    }
+    same_major = [name for name in libraries if name[:2] == digits[:2]]
+    taken = min(same_major, key=lambda name: abs(int(name) - int(digits)), default="")
+    machine_code, ptx = architectures_in(libraries[taken]) if taken else ([], [])
+    return {
+        **facts,
+        "architectures": capabilities(re.findall(r"\bsm_(\d+)", flags)),
+        "ptx": "".join(capabilities(re.findall(r"\bcompute_(\d+)", flags))[-1:]),
+        "bitsandbytes_cuda": taken,
+        "bitsandbytes_architectures": capabilities(machine_code),
+        "bitsandbytes_ptx": "".join(capabilities(ptx)[-1:]),
+        "compiler": shutil.which("cc") or shutil.which("gcc"),
+        "triton": __import__("triton").__version__,
+    }
+
+
+def capabilities(numbers: Iterable[int | str]) -> list[str]:
+    """Return SM numbers such as 90 and 120 as `9.0` and `12.0`, in order."""
+    return [f"{number // 10}.{number % 10}" for number in sorted({int(each) for each in numbers})]
+
+
+def broken(promise: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Return a line for each promise that the facts do not keep."""
+    wrong = [
+        f"{name} is {facts.get(name)}, promised is {wanted}"
+        for name, wanted in promise.items()
+        if facts.get(name) != wanted
+    ]
+    if facts["cuda"] and not facts["compiler"]:
+        wrong.append("no C compiler: triton cannot build kernels")
+    return wrong
 
 
 def plain(name: str) -> str:
@@ -67,4 +124,4 @@ def plain(name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), json.loads(sys.argv[2])))

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.container.engine import connect, engine_error, find_builder
-from runner.container.image import SOURCE_ROOT, Variant, image_labels, image_tag
+from runner.container.image import SOURCE_ROOT, Variant, image_labels, image_tag, promise_of
+from runner.container.promise import provable
 from runner.errors import BackendError
 from runner.record.layout import cache_root
 
@@ -138,10 +139,14 @@ def build_arguments(
     """
     arguments = ["build", "--progress=plain", f"--tag={tag}"]
     arguments += [f"--target={variant.target}"] if variant.target else []
+    promise = promise_of(variant, root)
     for name, value in (
         ("BASE_IMAGE", variant.base_image),
         ("PYTHON", variant.python),
         ("LOCK", variant.lock),
+        ("COMPILER", "yes" if promise else ""),
+        ("PROMISE", provable(promise)),
+        ("REQUIRE_CUDA", f"cuda>={promise.driver_cuda}" if promise else ""),
     ):
         arguments.append(f"--build-arg={name}={value}")
     arguments += [f"--build-arg={name}" for name in PROXIES if environ.get(name)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import runner
+from runner.container.promise import Promise, labels_of, promise_of_versions
 from runner.errors import BackendError
 from runner.record.surroundings import PACKAGES
 
@@ -22,11 +23,19 @@ SOURCES = (
     "Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "image", "env_check",
     "runner",
 )  # fmt: skip
-# Ubuntu 24.04, Python 3.12. By digest; the tag is for people. Shared with the CPU variant: one base
-# to pull, and its CUDA part is 0.1 GB.
+# Ubuntu 24.04, Python 3.12. By digest; the tag is for people. The CPU variant shares the first: one
+# base to pull, and its CUDA part is 0.1 GB.
 CUDA_13_0 = (
     "nvidia/cuda:13.0.3-base-ubuntu24.04"
     "@sha256:7c7413a56200486f71f181cad9310f6fd31b6bb21816ade15fc9c1e1e927a5c1"
+)
+CUDA_12_8 = (
+    "nvidia/cuda:12.8.1-base-ubuntu24.04"
+    "@sha256:133c78a0575303be34164d0b90137a042172bdf60696af01a3c424ab402d86e2"
+)
+CUDA_12_6 = (
+    "nvidia/cuda:12.6.3-base-ubuntu24.04"
+    "@sha256:c87e78933f4c16e3272123bf2f75537306596d0fbaa395a29696a22786e5ee0e"
 )
 
 
@@ -44,6 +53,8 @@ class Variant:
 VARIANTS = {
     "cpu": Variant(name="cpu", lock="cpu", base_image=CUDA_13_0),
     "cu130": Variant(name="cu130", lock="cu130", base_image=CUDA_13_0),
+    "cu128": Variant(name="cu128", lock="cu128", base_image=CUDA_12_8),
+    "cu126": Variant(name="cu126", lock="cu126", base_image=CUDA_12_6),
     "mlflow": Variant(name="mlflow", lock="mlflow", base_image=CUDA_13_0, target="mlflow"),
 }
 
@@ -87,6 +98,7 @@ def image_tag(variant: Variant, root: Path = SOURCE_ROOT) -> str:
 def image_labels(variant: Variant, root: Path = SOURCE_ROOT) -> dict[str, str]:
     """Return what the image says about itself; the record of a run reads it back."""
     lock = (root / "locks" / f"{variant.lock}.lock").read_bytes()
+    promise = promise_of(variant, root)
     return {
         "org.opencontainers.image.title": REPOSITORY,
         "org.opencontainers.image.version": runner.__version__,
@@ -95,7 +107,14 @@ def image_labels(variant: Variant, root: Path = SOURCE_ROOT) -> dict[str, str]:
         "trainbox.lock": variant.lock,
         "trainbox.lock.sha256": hashlib.sha256(lock).hexdigest(),
         "trainbox.python": variant.python,
+        **(labels_of(promise) if promise else {}),
     }
+
+
+def promise_of(variant: Variant, root: Path = SOURCE_ROOT) -> Promise | None:
+    """Return what the build proves of a variant's CUDA, or None where it has none."""
+    lock = (root / "locks" / f"{variant.lock}.lock").read_text(encoding="utf-8")
+    return promise_of_versions(locked_versions(lock))
 
 
 def locked_versions(lock: str) -> dict[str, str]:

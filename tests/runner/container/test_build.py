@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -62,18 +61,6 @@ def test_a_failed_build_says_why(output: str, id: str) -> None:
     assert error.id == id
     if id == "image-build-failed":
         assert "torch 2.12 is installed" in error.what
-
-
-def test_the_proof_finds_what_the_lock_does_not_say() -> None:
-    """A package too many or in another version stops the build; spelling of names does not."""
-    spec = importlib.util.spec_from_file_location("prove", ROOT / "image/prove.py")
-    assert spec is not None and spec.loader is not None
-    prove = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(prove)
-    pins = prove.pins_of("torch===2.13.0+cpu \\\n  --hash=x\nruamel_yaml==1.0 ; python_version\n")
-    assert prove.compare(pins, {"torch": "2.13.0+cpu", "ruamel-yaml": "1.0", "pip": "24"}) == []
-    faults = prove.compare(pins, {"torch": "2.13.0", "leftpad": "1"})
-    assert len(faults) == 2 and "leftpad 1 is installed" in faults[0]
 
 
 def test_a_stage_is_built_by_its_name() -> None:

@@ -1,0 +1,1 @@
+"""The programs that run while an image is built."""
