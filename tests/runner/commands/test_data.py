@@ -48,6 +48,30 @@ def test_proof_shows_counts_and_no_text_in_a_pipe(
     assert "Answer" not in out
 
 
+def test_proof_shows_packing_template_and_stop(
+    job: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What packing would fill, what the template does, and which token ends the answers."""
+    assert main(["data", job]) == 0
+    out = capsys.readouterr().out
+    assert "renders assistant, user · answers follow its generation prompt: yes" in out
+    assert "last token with loss: <|im_end|> 7" in out
+    assert "packing   7 samples would fill " in out and "of 64 tokens to " in out
+
+
+def test_template_of_the_job_is_compared_with_the_model_s_own(
+    job: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server asks with the model's own: what differs is counted and warned of."""
+    own = "{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}"
+    prompt = "{% if add_generation_prompt %}assistant: {% endif %}"
+    Path("own.jinja").write_text(own + prompt)
+    assert main(["data", job, "--set", "data.chat_template=own.jinja"]) == 0
+    out = capsys.readouterr().out
+    assert "as the model's own: not in 7 rows" in out
+    assert "warning: 7 of 7 conversations read otherwise" in out
+
+
 def test_samples_show_what_carries_loss(job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """--samples prints text; without colour what carries loss is in brackets."""
     assert main(["data", job, "--samples", "1"]) == 0
