@@ -8,6 +8,7 @@ from runner.memory import weights
 from runner.memory.activations import Activations, measure_activations
 from runner.memory.architecture import Architecture
 from runner.memory.outside import Outside, outside_bytes, workspace_bytes
+from runner.memory.parameters import num_embedding_parameters
 from runner.memory.settings import Settings
 
 STAYS = ("weights", "adapters", "optimizer", "reference", "workspace")
@@ -150,7 +151,7 @@ def _last_gradient_bytes(arch: Architecture, settings: Settings) -> float:
     if settings.trains_adapter or settings.steps_in_backward:
         return 0.0
     embedding = 0 if arch.is_tied else arch.vocab * arch.hidden
-    layers = weights.num_updated(arch, settings) - weights.num_embedding_parameters(arch)
+    layers = weights.num_updated(arch, settings) - num_embedding_parameters(arch)
     return float((embedding + layers / arch.num_layers) * settings.weight_itemsize)
 
 

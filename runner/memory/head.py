@@ -62,11 +62,11 @@ class Head:
         tape.scratch(forward)
 
         def run_back(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
-            weight, scratch = self._weight_grad(itemsize), Storage(tape, backward)
+            weights, scratch = [self._weight_grad(itemsize)], Storage(tape, backward)
             grad = tape.new(*shape)
-            if itemsize != self.settings.weight_itemsize:
-                weight = weight, self._weight_grad(self.settings.weight_itemsize)
-            del weight, scratch
+            if itemsize != self.settings.weight_itemsize:  # then in the weight's own type
+                weights.append(self._weight_grad(self.settings.weight_itemsize))
+            del weights, scratch
             return (grad,)
 
         return tape.made(1, FLOAT32, (x,), run_back)
@@ -153,7 +153,11 @@ class Head:
         narrow, wide, copies = self._logits(x)
         kept = tape.keep(wide)
         del narrow, copies
-        return tape.made(1, FLOAT32, (wide,), lambda _, kept=kept: (kept[0] if kept else None,))
+
+        def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
+            return kept[:1] or (None,)
+
+        return tape.made(1, FLOAT32, (wide,), backward)
 
     def _chunked(self, x: Tensor) -> Tensor:
         """litgpt: logits of 128 tokens at a time, kept for the backward pass."""

@@ -19,7 +19,7 @@ CONTEXT_T4 = 141 * MIB
 CONTEXT_OTHER = 512 * MIB
 # Reserved above allocated, as a share of what comes and goes in a step (medians of the measured
 # points, docs/memory.md): logits in one piece leave holes that nothing else fills.
-SLACK_FULL_LOGITS = 0.30
+SLACK_FULL_LOGITS = 0.33
 SLACK_FUSED = 0.12
 FULL_LOGITS = ("hf", "inplace", "chunked")
 

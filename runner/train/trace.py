@@ -20,8 +20,9 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-import bitsandbytes as bnb
 import torch
+from bitsandbytes.functional import QuantState
+from bitsandbytes.nn.modules import Linear4bit
 from peft import LoraConfig, get_peft_model
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -36,15 +37,17 @@ from trl.trainer.utils import add_fused_lm_head
 from runner.memory.settings import Adapter, Quantization, Settings
 
 DTYPES = {2: torch.bfloat16, 4: torch.float32}
+UNTYPED_LINEAR: Any = Linear4bit  # bitsandbytes has no annotations
+UNTYPED_STATE: Any = QuantState
 COUNTED = {"flash": "counted", "mem_efficient": "counted_masked", "masked": "counted_masked"}
 BLOCK = 512  # bytes the CUDA caching allocator rounds a tensor up to
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of every storage from its making to its last reference."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
         self._seen: Any = WeakIdKeyDictionary()
 
@@ -154,7 +157,8 @@ def build(config_file: str, settings: Settings, fake: Any, num_layers: int | Non
             text.layer_types = text.layer_types[:num_layers]
     dtype = DTYPES[settings.weight_itemsize]
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="eager")
+        make: Any = AutoModelForCausalLM.from_config
+        model = make(config, dtype=dtype, attn_implementation="eager")
         if settings.attention != "eager":
             model.set_attn_implementation(COUNTED[settings.attention])
         if settings.quantization is not None:
@@ -226,7 +230,7 @@ def quantise(model: Any, settings: Settings) -> None:
     for name, module in list(model.named_modules()):
         if type(module) is not torch.nn.Linear or any(key in name for key in kept):
             continue
-        linear = bnb.nn.Linear4bit(
+        linear = UNTYPED_LINEAR(
             module.in_features, module.out_features, module.bias is not None,
             compute_dtype=DTYPES[settings.compute_itemsize], quant_type="nf4", device="meta",
         )  # fmt: skip
@@ -245,7 +249,7 @@ def quant_state(num: int, module: Any, settings: Settings) -> Any:
     """Return the constants of a block-wise quantised weight: 64 to a block, 256 to a second one."""
     assert settings.quantization is not None
     blocks, nested = num // 64, settings.quantization.double_quant
-    return bnb.functional.QuantState(
+    return UNTYPED_STATE(
         absmax=torch.empty(blocks, dtype=torch.uint8 if nested else torch.float32),
         shape=torch.Size((module.out_features, module.in_features)),
         code=torch.empty(16),
@@ -253,7 +257,7 @@ def quant_state(num: int, module: Any, settings: Settings) -> Any:
         quant_type="nf4",
         dtype=DTYPES[settings.compute_itemsize],
         offset=torch.empty(()) if nested else None,
-        state2=bnb.functional.QuantState(
+        state2=UNTYPED_STATE(
             absmax=torch.empty(-(-blocks // 256)),
             code=torch.empty(256),
             blocksize=256,
