@@ -53,7 +53,8 @@ _HF_CALLEE = re.compile(
 
 
 _HF_SUFFIX = re.compile(
-    r"\w(?:plugin|config|arguments|trainer|collator\w*)\.__init__\(\) (?:got an unexpected|takes \d|missing \d)"
+    r"\w(?:plugin|config|arguments|trainer|collator\w*)\.__init__\(\) "
+    r"(?:got an unexpected|takes \d|missing \d)"
 )
 
 
