@@ -36,6 +36,9 @@ class Layer(enum.IntEnum):
 
     @property
     def label(self) -> str:
+        """The word of reports; the container's is that of `env-check explain`."""
+        if self is Layer.CONTAINER:
+            return "container-runtime"
         return self.name.lower().replace("_", " ")
 
 

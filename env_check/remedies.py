@@ -41,10 +41,10 @@ def install(facts: Facts, **names: str) -> str:
 
     Args:
         facts: Of the machine.
-        names: Family → package names; `other` for the rest.
+        names: Family → package names; `other` says in words what to look for in the rest.
     """
     manager = family(facts)
-    package = names.get(manager) or names.get("other", "")
+    package = names.get(manager)
     verbs = {
         "apt": "apt-get install -y",
         "dnf": "dnf install -y",
@@ -52,8 +52,8 @@ def install(facts: Facts, **names: str) -> str:
         "pacman": "pacman -S --noconfirm",
         "apk": "apk add",
     }
-    if manager not in verbs:
-        return f"install {package} with the package manager of this system"
+    if package is None:
+        return f"install {names['other']} with the package manager of this system"
     command = f"{sudo(facts)}{verbs[manager]} {package}"
     if facts.host.container and not facts.host.is_root:
         command += "   (as root: docker exec -u 0 …, for good in the image)"
@@ -123,22 +123,36 @@ def update_driver(facts: Facts) -> tuple[str, ...]:
 
 def toolkit(facts: Facts) -> tuple[str, ...]:
     """Return how to install the container toolkit and tell the engine of it."""
-    root = sudo(facts)
     package = "nvidia-container-toolkit"
+    names = dict.fromkeys(("apt", "dnf", "zypper", "pacman", "other"), package)
+    in_archive = family(facts) == "pacman"
     return (
-        f"add NVIDIA's repository: {TOOLKIT_GUIDE}",
-        install(facts, other=package, apt=package, dnf=package, zypper=package),
-        f"{root}nvidia-ctk runtime configure --runtime=docker",
+        *(() if in_archive else (f"add NVIDIA's repository: {TOOLKIT_GUIDE}",)),
+        install(facts, **names),
+        configure_docker(facts),
         restart_docker(facts),
     )
+
+
+def configure_docker(facts: Facts) -> str:
+    """Return how to tell the engine of the toolkit; one without root has a file of its own."""
+    command = "nvidia-ctk runtime configure --runtime=docker"
+    if facts.engine.is_rootless:
+        return f"{command} --config=$HOME/.config/docker/daemon.json"
+    return f"{sudo(facts)}{command}"
 
 
 def restart_docker(facts: Facts) -> str:
     if facts.engine.is_rootless:
         return "systemctl --user restart docker"
-    return (
-        f"{sudo(facts)}{'service docker restart' if facts.host.wsl else 'systemctl restart docker'}"
-    )
+    verb = "service docker restart" if facts.host.wsl else "systemctl restart docker"
+    return f"{sudo(facts)}{verb}"
+
+
+def start_docker(facts: Facts) -> str:
+    if facts.host.wsl:
+        return f"start Docker Desktop in Windows, or: {sudo(facts)}service docker start"
+    return f"{sudo(facts)}systemctl enable --now docker"
 
 
 def compiler(facts: Facts) -> str:

@@ -7,7 +7,6 @@ from env_check.facts import Facts, Image, Requirements, Unknown, known
 from env_check.findings import Finding, Status
 from env_check.inference import card_names, driver, gib, has_gpu
 
-
 DEMO = "demo and tests will run"
 
 
@@ -32,7 +31,7 @@ def _machine(facts: Facts) -> str:
     host = facts.host
     where = [host.distribution_name or host.system, f"{host.machine}, Linux {host.kernel}"]
     if host.system != "Linux":
-        where = [f"{host.system} {host.kernel}", host.machine]
+        where = [f"{host.system} {host.kernel}".strip(), host.machine]
     where += [f"WSL {host.wsl}"] if host.wsl else []
     where += [f"in a container ({host.container})"] if host.container else []
     where += [host.service] if host.service else []

@@ -137,7 +137,7 @@ def engine_down(facts: Facts) -> Optional[Verdict]:
         "the Docker engine does not answer",
         evidence=f"docker info: {facts.engine.problem}",
         why="training in the pinned image needs it; `--backend host` does not",
-        fix=f"{sudo(facts)}systemctl enable --now docker",
+        fix=remedies.start_docker(facts),
         verify="`docker info` prints a server version",
     )
 
@@ -191,10 +191,7 @@ def toolkit_unused(facts: Facts) -> Optional[Verdict]:
             f"runtimes of the engine: {', '.join(engine.runtimes)}; CDI devices: none",
         ),
         why="the engine finds no runtime that could hand on the GPU",
-        fix=(
-            f"{sudo(facts)}nvidia-ctk runtime configure --runtime=docker",
-            remedies.restart_docker(facts),
-        ),
+        fix=(remedies.configure_docker(facts), remedies.restart_docker(facts)),
         verify=GPU_IN_CONTAINER,
     )
 

@@ -128,6 +128,8 @@ def not_built(facts: Facts) -> Optional[Verdict]:
         facts,
         apt="linux-headers-$(uname -r)",
         dnf="kernel-devel-$(uname -r)",
+        zypper="kernel-default-devel",
+        pacman="linux-headers",
         other="the headers of the running kernel",
     )
     return fault(
@@ -225,6 +227,7 @@ def needs_open_module(facts: Facts) -> Optional[Verdict]:
                 facts,
                 apt=f"nvidia-driver-{max(branch, 580)}-open",
                 dnf="nvidia-open",
+                pacman="nvidia-open",
                 other="the open kernel module",
             ),
             remedies.reboot(facts),

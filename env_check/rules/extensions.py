@@ -47,7 +47,13 @@ def no_headers(facts: Facts) -> Optional[Verdict]:
         evidence=f"Python {facts.python.version}: no Python.h in its include folder",
         why="Triton compiles a small launcher at first use: `fatal error: Python.h`",
         fix=remedies.install(
-            facts, apt=f"python{line}-dev", dnf="python3-devel", other="the headers of Python"
+            facts,
+            apt=f"python{line}-dev",
+            dnf="python3-devel",
+            zypper="python3-devel",
+            pacman="python",
+            apk="python3-dev",
+            other="the headers of Python",
         ),
         verify="`python3-config --includes` names a folder with Python.h",
     )

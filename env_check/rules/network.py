@@ -7,6 +7,7 @@ from typing import Optional
 from env_check.facts import Facts, known
 from env_check.findings import Layer
 from env_check.inference import needs_hub
+from env_check.remedies import sudo
 from env_check.rules.rule import Verdict, fault, rule, warning
 
 HUB_DOCS = "huggingface_hub documentation, environment variables"
@@ -111,7 +112,9 @@ def clock(facts: Facts) -> Optional[Verdict]:
         f"the clock is {abs(skew) / 60:.0f} minutes {'ahead' if skew > 0 else 'behind'}",
         evidence=f"this machine minus the server: {skew:+.0f} s",
         why="certificates and tokens are refused, and the times of runs are wrong",
-        fix=("sudo timedatectl set-ntp true", "under WSL: sudo hwclock -s"),
+        fix=f"{sudo(facts)}hwclock -s"
+        if facts.host.wsl
+        else f"{sudo(facts)}timedatectl set-ntp true",
         verify="`date -u` shows the right time",
     )
 

@@ -26,7 +26,8 @@ def other_system(facts: Facts) -> Optional[Verdict]:
         fix = "wsl --install -d Ubuntu-24.04   (in an administrator's PowerShell), then start there"
     return fault(
         what,
-        evidence=f"system: {facts.host.system} {facts.host.kernel}, {facts.host.machine}",
+        evidence=f"system: {' '.join((facts.host.system, facts.host.kernel)).strip()}, "
+        f"{facts.host.machine}",
         why="the images, the drivers and the 4-bit kernels are those of Linux and CUDA",
         fix=fix,
         verify="`uname -s` prints Linux",

@@ -29,9 +29,10 @@ def too_old(facts: Facts) -> Optional[Verdict]:
             remedies.install(
                 facts, apt="python3.11 python3.11-venv", dnf="python3.11", other="Python 3.11"
             ),
+            "or, where there is none: https://docs.astral.sh/uv/, then uv python install 3.12",
             "make setup",
         ),
-        verify="`python3.11 --version` prints it",
+        verify="`python3.11 --version` or `python3.12 --version` prints it",
     )
 
 

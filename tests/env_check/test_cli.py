@@ -77,3 +77,41 @@ def test_choose_answers_for_collected_facts(
     facts = {"schema_version": 1, "host": {"machine": "x86_64"}, "gpu": {"cards": [card]}}
     file.write_text(json.dumps(facts))
     assert main(["choose", "--facts", str(file)]) == 3
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "words"),
+    [
+        ("Darwin", "aarch64", "macOS has no NVIDIA GPU"),
+        ("Windows", "x86_64", "WSL 2"),
+        ("FreeBSD", "x86_64", "FreeBSD itself is not supported"),
+    ],
+)
+def test_another_system_is_told_what_to_do_instead(
+    system: str, machine: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not here, this instead: one fault, whatever else is missing on such a machine."""
+    host = {"system": system, "machine": machine}
+    python = {"version": "3.9.6", "has_headers": False, "has_ensurepip": True}
+    file = tmp_path / "facts.json"
+    file.write_text(json.dumps({"schema_version": 1, "host": host, "python": python}))
+    assert main(["--facts", str(file), "--json"]) == 1
+    finding, *_ = json.loads(capsys.readouterr().out)["findings"]
+    assert finding["id"] == "HOST101" and words in finding["what"]
+
+
+def test_an_image_is_not_looked_into_for_another_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--image starts a container here, and --facts is about somewhere else."""
+    assert main(["--facts", str(tmp_path / "none.json"), "--image", "some:1"]) == 2
+    assert "--image" in capsys.readouterr().err
+
+
+def test_an_absent_log_is_refused_with_a_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`explain` of a file that is not there: what, why and fix, and 2."""
+    assert main(["explain", str(tmp_path / "none.log")]) == 2
+    said = capsys.readouterr().err
+    assert "why:" in said and "fix:" in said
