@@ -14,11 +14,11 @@ from runner.container.build import ensure_image
 from runner.container.engine import connect
 from runner.container.gpu import (
     check_cdi,
-    check_gpu,
     gather_facts,
     gpu_request,
     idle_gpu,
     prove_gpu,
+    variant_for_gpu,
 )
 from runner.container.image import SOURCE_ROOT, choose_variant, locked_versions
 from runner.container.kind import read_kind, unkept_limits
@@ -48,7 +48,7 @@ class DockerBackend:
             BackendError: no engine, no image, or no GPU.
         """
         self._say = say
-        variant = variant_of(plan)
+        variant = "cpu"
         request = gpu_request(plan, read_machine())
         with connect() as client:
             info = client.info()
@@ -57,7 +57,9 @@ class DockerBackend:
         facts = gather_facts()
         if request is not None:
             check_cdi(request, info)
-            check_gpu(variant, facts)
+            choice = variant_for_gpu(facts)
+            variant = str(choice.variant)
+            say(f"image: {variant} ({choice.reason})")
         elif hint := idle_gpu(plan, facts):
             say(hint)
         self._tag = ensure_image(choose_variant(variant), say=say)
@@ -124,8 +126,3 @@ class DockerBackend:
         process = ContainerProcess(found["Id"], run, say)
         process.adopt()
         return process
-
-
-def variant_of(plan: Plan) -> str:
-    """Return the image variant for a plan's device."""
-    return "cu130" if plan.training.device == "cuda" else "cpu"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from env_check import remedies
-from env_check.choose import choose
+from env_check.choose import Choice, choose
 from env_check.facts import Facts
 from env_check.findings import Finding, Layer, Status
 from env_check.inference import has_gpu
@@ -61,25 +61,18 @@ def fault_beneath(facts: Facts) -> Finding | None:
     )
 
 
-def check_gpu(variant: str, facts: Facts) -> None:
-    """Refuse a GPU that no container will get, before anything is built or started.
-
-    Args:
-        variant: the image's; its wheels need a driver and a card they have code for.
+def variant_for_gpu(facts: Facts) -> Choice:
+    """Choose the image whose wheels run on this machine's cards, before anything is built.
 
     Raises:
-        BackendError: driver, toolkit, the engine's configuration or the variant is at fault.
+        BackendError: driver, toolkit or the engine's configuration is at fault, or no image fits.
     """
     if finding := fault_beneath(facts):
         raise no_gpu(finding.what, why=finding.why, fix="; ".join(finding.fix))
     choice = choose(facts)
-    for excluded in choice.excluded:
-        if excluded.variant == variant:
-            raise no_gpu(
-                f"the image {variant} does not run on this card: {excluded.reason}",
-                why=WHY,
-                fix=choice.way_out or f"the image {choice.variant} fits: {choice.reason}",
-            )
+    if choice.variant in (None, "cpu"):
+        raise no_gpu(f"no image fits: {choice.reason}", why=WHY, fix=choice.way_out or "env-check")
+    return choice
 
 
 def check_cdi(request: DeviceRequest, info: Mapping[str, Any]) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from runner.container.gpu import (
     check_cdi,
-    check_gpu,
     gather_facts,
     gpu_request,
     idle_gpu,
     refused_gpu,
+    variant_for_gpu,
 )
 from runner.errors import BackendError
 from runner.machine import Gpu, Machine
@@ -98,7 +98,8 @@ def test_an_engine_that_has_the_cdi_device_is_taken() -> None:
         ("docker-snap", "snap", "snap remove docker"),
         ("docker-rootless", "rootless", "no-cgroups"),
         ("docker-desktop-linux", "Docker Desktop", "Docker Engine"),
-        ("driver-550-cu130", "needs driver 580", "cu128 fits"),
+        ("driver-470", "no image fits", "driver 580"),
+        ("unknown-card", "compute capability is not known", "env-check"),
     ],
 )
 def test_what_keeps_a_gpu_from_a_container_is_named_with_its_fix(
@@ -106,14 +107,22 @@ def test_what_keeps_a_gpu_from_a_container_is_named_with_its_fix(
 ) -> None:
     """Driver, toolkit, runtime configuration or variant: before anything is built or started."""
     with pytest.raises(BackendError, match="docker-no-gpu") as caught:
-        check_gpu("cu130", recorded(host))
+        variant_for_gpu(recorded(host))
     assert what in caught.value.what and fix in caught.value.fix
 
 
-@pytest.mark.parametrize("host", ["ubuntu-rtx4090", "wsl-rtx2000ada", "lambda-a100"])
-def test_a_machine_in_order_is_let_through(host: str) -> None:
-    """Nothing is refused where driver, toolkit and engine work."""
-    check_gpu("cu130" if host != "lambda-a100" else "cu128", recorded(host))
+@pytest.mark.parametrize(
+    ("host", "variant"),
+    [
+        ("ubuntu-rtx4090", "cu130"),
+        ("wsl-rtx2000ada", "cu130"),
+        ("lambda-a100", "cu128"),
+        ("driver-550-cu130", "cu128"),
+    ],
+)
+def test_a_machine_in_order_gets_the_image_that_fits_it(host: str, variant: str) -> None:
+    """Where driver, toolkit and engine work, cards and driver decide."""
+    assert variant_for_gpu(recorded(host)).variant == variant
 
 
 def test_a_refusal_of_the_engine_names_the_fix_of_this_distribution() -> None:
