@@ -102,7 +102,11 @@ def start(runs: Path, *, say: Callable[[str], None]) -> Server:
     if port is None:
         port = _up(runs, tag)
     server = _described(runs, port)
-    wait_until_ready(runs, server)
+    try:
+        wait_until_ready(runs, server)
+    except BackendError:
+        _compose(runs, "stop")  # it would be restarted for ever; its log stays
+        raise
     return server
 
 
@@ -129,8 +133,9 @@ def end(runs: Path) -> Server | None:
         return None
     server = status(runs)
     try:
-        connect().close()
-    except BackendError:  # then nothing runs either
+        if not _containers(runs):
+            return None
+    except BackendError:  # no engine: then nothing runs either
         return None
     done = _compose(runs, "down")
     if done.returncode:
@@ -179,18 +184,23 @@ def _up(runs: Path, tag: str) -> int:
 
 def _published_port(runs: Path) -> int | None:
     """Return the loopback port of the running container, or None where none runs."""
-    labels = {"com.docker.compose.project": project(runs), "com.docker.compose.service": SERVICE}
-    wanted = [f"{name}={value}" for name, value in labels.items()]
-    with connect() as client:
-        containers: list[dict[str, Any]] = client.containers(filters={"label": wanted})
     ports = [
         int(port["PublicPort"])
-        for container in containers
+        for container in _containers(runs)
         if container["State"] == "running"
         for port in container["Ports"]
         if port["PrivatePort"] == PORT and port.get("PublicPort")
     ]
     return ports[0] if ports else None
+
+
+def _containers(runs: Path) -> list[dict[str, Any]]:
+    """Return the server's container in a list, in whatever state, or an empty one."""
+    labels = {"com.docker.compose.project": project(runs), "com.docker.compose.service": SERVICE}
+    wanted = [f"{name}={value}" for name, value in labels.items()]
+    with connect() as client:
+        found: list[dict[str, Any]] = client.containers(all=True, filters={"label": wanted})
+    return found
 
 
 def _compose(

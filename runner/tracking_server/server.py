@@ -84,7 +84,7 @@ def up(
 
 
 def down(runs: Path) -> Server | None:
-    """End the server and all its processes; return it, or None where none ran.
+    """End the server, of whichever kind; return it, or None where none ran.
 
     Raises:
         BackendError: its container cannot be ended.
@@ -93,7 +93,8 @@ def down(runs: Path) -> Server | None:
     if not where.folder.is_dir():
         return None
     with locked(where):
-        return local.end(runs) or compose.end(runs)
+        ended = (local.end(runs), compose.end(runs))  # an engine may bring one back by itself
+        return ended[0] or ended[1]
 
 
 def choose(wanted: str, used: Sequence[str], why_no_container: Callable[[], str | None]) -> Choice:

@@ -214,6 +214,7 @@ def test_a_broken_database_is_said_with_its_reason(
         with pytest.raises(BackendError, match="tracking-container-not-started") as caught:
             tracking_server.up(tmp_path, wanted=COMPOSE)
         assert "not a database" in caught.value.what and "docker logs" in caught.value.fix
+        assert not container(tmp_path)["State"]["Running"]  # nor is it started again and again
     finally:
         command = [*compose.find_compose(), "--project-name", project, "down"]
         subprocess.run(command, check=True, capture_output=True)
