@@ -13,13 +13,16 @@ class Process(Protocol):
     """A training process that was launched."""
 
     pid: int
-    terminal: BinaryIO | None
-    """Its standard output: lines for the terminal, never written to a file."""
 
     is_out_of_memory: bool | None
     """After its end: whether the kernel killed (part of) it for want of memory; None: unknown."""
     ended: float | None
     """After its end: when that was, in seconds since 1970; None where it was seen to end."""
+
+    @property
+    def terminal(self) -> BinaryIO | None:
+        """Its standard output: lines for the terminal, never written to a file."""
+        ...
 
     def poll(self) -> int | None:
         """Return the exit code (negative: killed by that signal), or None while it runs.
