@@ -20,6 +20,16 @@ def rule_p2p_bandwidth(report: Report, found: Found) -> Iterator[Evidence]:
             return
 
 
+def rule_p2p_latency(report: Report, found: Found) -> Iterator[Evidence]:
+    """A write to the neighbour takes milliseconds where it takes microseconds."""
+    for match in found.get("p2p-latency", ()):
+        slow = max(_off_diagonal(match.groups[0]), default=0.0)
+        if slow > 1000:
+            why = f"A peer-to-peer write takes up to {slow / 1000:.0f} ms."
+            yield Evidence("nccl_p2p_broken", 0.93, why, (match,), "p2p-latency")
+            return
+
+
 def _off_diagonal(matrix: str) -> list[float]:
     values = []
     for row in matrix.splitlines():
@@ -65,6 +75,7 @@ def rule_interface(report: Report, found: Found) -> Iterator[Evidence]:
 
 RULES = (
     rule_p2p_bandwidth,
+    rule_p2p_latency,
     rule_p2p_hang,
     rule_interface,
 )

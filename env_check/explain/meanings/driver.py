@@ -11,6 +11,16 @@ from env_check.explain.meanings.meaning import Judgement, Meaning
 from env_check.explain.report import Report
 
 
+def _insufficient(report: Report, found: Found) -> Judgement:
+    """The runtime says it too where libcuda is missing beside a driver that is new enough."""
+    cuda = "12.0" if report.torch_cuda in ("", "none") else report.torch_cuda
+    if not report.driver or not support.driver_runs(report.driver, cuda):
+        return None
+    if report.platform == "wsl":
+        return "wsl_libcuda_not_found", 0.8
+    return ("container_no_gpu_flag", 0.85) if report.is_container else None
+
+
 def _driver_asked(report: Report, found: Found) -> Judgement:
     """A driver as new as the one that is asked for is no fault."""
     asked = re.findall(r"\b\d{3}\.\d{2,3}(?:\.\d+)?", lines_of(found, "driver-minimum"))
@@ -136,6 +146,7 @@ def _fabric(report: Report, found: Found) -> Judgement:
 
 
 MEANINGS: dict[str, Meaning] = {
+    "driver-insufficient": _insufficient,
     "driver-minimum": _driver_asked,
     "torch-no-driver": _no_driver,
     "nvml-not-found": _no_driver,
