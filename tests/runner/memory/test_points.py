@@ -11,7 +11,8 @@ import yaml
 
 from runner.errors import EXIT_REFUSED
 from runner.memory.__main__ import main
-from runner.memory.points import GIB, predict
+from runner.memory.cards import GIB
+from runner.memory.points import predict
 from runner.memory.points_file import Row, read_rows
 from tests.runner.memory.models import CONFIGS, FIXTURES, SHARED, SHARED_CONFIGS
 
@@ -76,6 +77,8 @@ def test_every_row_is_answered_with_four_fields(capsys: pytest.CaptureFixture[st
         ("gradient_checkpointing", "sometimes"),
         ("algorithm", "ppo"),
         ("quant", {"type": "ternary"}),
+        ("lora", {"r": 8, "targets": ["qq_proj"], "adapter_dtype": "fp32"}),
+        ("lora", {"r": 8, "targets": ["q_proj"], "adapter_dtype": "int3"}),
         ("seq_len", None),
     ],
 )
