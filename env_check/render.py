@@ -117,7 +117,10 @@ def markdown(facts: Facts, findings: tuple[Finding, ...], choice: Choice) -> str
         parts.append("\n".join(f"- {_cell(line)}" for line in each.evidence))
         parts.append(each.why)
         parts.append("```\n" + "\n".join(each.fix) + "\n```")
-        parts += [f"follows: {other.what} ({other.id})" for other in each.follows]
+        parts.append(f"Mended when: {each.verify}")
+        if each.follows:
+            follows = "\n".join(f"- {other.what} ({other.id})" for other in each.follows)
+            parts.append(f"Because of it:\n\n{follows}")
     unread = not_seen(facts)
     if unread:
         parts.append("Not seen: " + "; ".join(f"{name} ({why})" for name, why in unread))

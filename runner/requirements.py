@@ -1,7 +1,7 @@
 """What a job wants of a machine, for env_check to judge: here, or on another machine.
 
-Arithmetic on the job and the sizes of its model; nothing is asked or measured. Memory is what
-weights, gradients and optimiser take at the least: the activations come on top, and are the plan's.
+Arithmetic on the job and the sizes of its model; nothing is asked or measured. Memory is that of
+the smallest step the job could take: what longer rows and larger batches need is the plan's.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from env_check.facts import Requirements
+from runner.memory.estimate import estimate
+from runner.memory.of_job import ITEMSIZE, job_settings
+from runner.memory.settings import FLOAT32, Settings
+from runner.memory.weights import num_trained
+from runner.plan import find_architecture
 from runner.spec import Job
 
 # Resident, on a CPU, after the imports of the training process (torch 2.13, transformers 5, trl 1).
 STACK_BYTES = 515 << 20
-WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
-FLOAT32 = 4
-# Bytes a trained parameter, beyond weight and gradient; paged moments may live in main memory.
-MOMENTS = {"sgd": 0, "adamw_8bit": 2, "paged_adamw_8bit": 0, "paged_adamw_32bit": 0}
+SHORTEST_ROW = 8  # tokens: the least that data.max_length may be
+# Bytes of the optimiser's states in a checkpoint, a trained parameter.
+MOMENTS = {"sgd": 0, "adamw_8bit": 2, "paged_adamw_8bit": 2}
 ADAM_MOMENTS = 2 * FLOAT32
 
 
@@ -32,12 +36,6 @@ class ModelSize:
     missing_bytes: int = 0  # of them, those still to be brought
     is_on_hub: bool = False
     is_refused: bool = False  # the hub gave it to nobody, or not to this account
-
-    @property
-    def num_parameters(self) -> int:
-        """Elements of the weights, by the type that config.json says they are stored in."""
-        stored = self.config.get("dtype") or self.config.get("torch_dtype") or "bfloat16"
-        return self.weight_bytes // WIDTHS.get(str(stored), 2)
 
 
 def requirements_of(
@@ -80,52 +78,34 @@ def requirements_of(
 
 
 def least_device_bytes(job: Job, model: ModelSize) -> int:
-    """Return what weights, gradients and optimiser states take together, without activations."""
-    base = model.num_parameters
-    trained = num_trained(job, model)
-    states = trained * (2 * FLOAT32 + MOMENTS.get(job.train.optim, ADAM_MOMENTS))
-    if job.method == "full":
-        return states
-    if job.method == "qlora":
-        return base // 2 + states  # 4 bits a weight; what stays wider comes on top
-    return base * WIDTHS[job.model.dtype] + states
+    """Return the peak of the smallest step there is: one short row, layers recomputed."""
+    arch = find_architecture(model.config)
+    return estimate(arch, smallest_step(job)).allocated_bytes if arch else 0
 
 
 def run_bytes(job: Job, model: ModelSize) -> int:
     """Return the checkpoints kept, the one being written, and the result."""
-    trained = num_trained(job, model)
+    arch = find_architecture(model.config)
+    if arch is None:
+        return 0
+    trained = num_trained(arch, smallest_step(job))
     checkpoint = trained * (FLOAT32 + MOMENTS.get(job.train.optim, ADAM_MOMENTS))
-    width = WIDTHS[job.model.dtype] if job.method == "full" else FLOAT32
+    width = ITEMSIZE[job.model.dtype] if job.method == "full" else FLOAT32
     return (job.checkpoint.keep + 1) * checkpoint + trained * width
 
 
-def num_trained(job: Job, model: ModelSize) -> int:
-    """Return the trained parameters; an adapter counts its matrices in every layer."""
-    if job.method == "full":
-        return model.num_parameters
-    text = model.config.get("text_config") or model.config
-    try:
-        matrices = _matrices(text)
-        layers = int(text["num_hidden_layers"])
-    except (KeyError, TypeError, ValueError):
-        return 0  # another architecture: not known
-    targets = job.lora.target_modules
-    chosen = [
-        inputs + outputs
-        for name, (inputs, outputs) in matrices.items()
-        if targets == "all-linear" or name in {each.rpartition(".")[2] for each in targets}
-    ]
-    return layers * job.lora.r * sum(chosen)
-
-
-def _matrices(text: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """Return inputs and outputs of a layer's linear modules, named as in Llama."""
-    hidden, inner = int(text["hidden_size"]), int(text["intermediate_size"])
-    heads = int(text["num_attention_heads"])
-    head = int(text.get("head_dim") or hidden // heads)
-    query, key = heads * head, int(text.get("num_key_value_heads") or heads) * head
-    return {
-        "q_proj": (hidden, query), "k_proj": (hidden, key), "v_proj": (hidden, key),
-        "o_proj": (query, hidden), "gate_proj": (hidden, inner), "up_proj": (hidden, inner),
-        "down_proj": (inner, hidden),
-    }  # fmt: skip
+def smallest_step(job: Job) -> Settings:
+    """Return a step of the job that no other one needs less memory than."""
+    compute, optim = job.quantization.compute_dtype, job.train.optim
+    return job_settings(
+        job,
+        micro_batch_size=1,
+        accumulation=1,
+        length=SHORTEST_ROW,
+        optim="adamw_torch_fused" if optim == "auto" else optim,
+        checkpointing="full",
+        every_n=2,
+        attn_implementation="sdpa",
+        compute_dtype=job.model.dtype if compute == "auto" else compute,
+        packing=False,
+    )
