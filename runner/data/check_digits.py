@@ -22,8 +22,9 @@ def phone(text: str) -> bool:
     """Say whether digits can be a telephone number."""
     digits = digits_of(text)
     # 555-0100 to 555-0199 are kept for fiction (ATIS-0300115)
+    is_zip = re.fullmatch(r"\d{5}-\d{4}", text) is not None  # a US address
     is_fiction = digits[-7:-4] == [5, 5, 5] and digits[-4:-2] == [0, 1]
-    return 8 <= len(digits) <= 15 and len(set(digits)) > 2 and not is_fiction
+    return 8 <= len(digits) <= 15 and len(set(digits)) > 2 and not is_zip and not is_fiction
 
 
 def us_ssn(text: str) -> bool:
@@ -44,7 +45,7 @@ def ean13(text: str) -> bool:
 
 def uk_nhs(text: str) -> bool:
     """Say whether ten digits are an NHS number."""
-    # NHS Data Dictionary: weights 10 … 2, modulo 11; 999 … is kept for tests
+    # NHS Data Dictionary: weights 10 … 2, modulo 11
     digits = digits_of(text)
     check = 11 - sum(w * d for w, d in zip(range(10, 1, -1), digits, strict=False)) % 11
     return len(digits) == 10 and check % 11 == digits[9] and check != 10 and len(set(digits)) > 2
@@ -164,6 +165,8 @@ def card(text: str) -> bool:
 def ip(text: str) -> bool:
     """Say whether an address is one of the open internet."""
     try:
+        if "." in text and max(map(int, text.split("."))) < 20:
+            return False  # more likely the number of a version or a section
         return ipaddress.ip_address(text).is_global
     except ValueError:
         return False

@@ -110,8 +110,8 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
         checks.de_insurance,
     ),
     ("de_health", _pattern(r"\b([A-Z]\d{9})\b"), checks.de_health),
-    ("uk_nhs", _pattern(r"(?<![\d-])(\d{3}([ -])\d{3}\2\d{4})(?![\d-])"), checks.uk_nhs),
-    ("uk_nhs", _pattern(r"\bNHS\b[^\d\n]{0,16}(\d{10})(?!\d)"), checks.uk_nhs),
+    ("uk_nhs", _pattern(r"(?<![\d-])(\d{3} \d{3} \d{4})(?![\d-])"), checks.uk_nhs),
+    ("uk_nhs", _pattern(r"\bNHS\b[^\d\n]{0,16}(\d{3}-?\d{3}-?\d{4})(?!\d)"), checks.uk_nhs),
     (
         "uk_nino",
         _pattern(r"\b([A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]\s?\d{2}\s?\d{2}\s?\d{2}\s?[A-D])\b"),
