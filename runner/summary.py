@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from runner.progress import clock
@@ -38,7 +39,8 @@ def render_state(run: RunDir, state: RunState) -> str:
     if state.seconds is not None:
         lines.append(("time", clock(state.seconds)))
     if state.peak_memory_bytes:
-        lines.append(("peak memory", f"{state.peak_memory_bytes / 2**30:.2f} GiB"))
+        peak = f"{state.peak_memory_bytes / 2**30:.2f} GiB{_predicted(run)}"
+        lines.append(("peak memory", peak))
     lines += [(name, _short(path)) for name, path in files_of(run).items()]
     is_left = state.status in ("running", "interrupted") and not state.is_attended
     if state.backend == "docker" and is_left:
@@ -64,3 +66,14 @@ def _short(path: str) -> str:
         return str(Path(path).relative_to(Path.cwd()))
     except ValueError:
         return path
+
+
+def _predicted(run: RunDir) -> str:
+    """Return what the plan predicted of a card's memory; empty where it planned for none."""
+    try:
+        memory = json.loads(run.plan.read_text(encoding="utf-8")).get("memory")
+    except (OSError, ValueError):
+        return ""
+    if not memory or not memory["card"]:
+        return ""
+    return f" (predicted {memory['allocated_bytes'] / 2**30:.2f})"
