@@ -59,6 +59,10 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("docker_run", "run exec shell", r"\b(?:docker|podman)(?: container)? run\b([^\n]{0,400})|\b(?:singularity|apptainer) (?:exec|run|shell)\b([^\n]{0,400})"),
     ("sm_list", "supports capabilities", r"supports cuda capabilities ([sm_\d acompute]+)"),
     ("capability", "capability detected", r"(?:cuda capability sm_|cuda capability |compute capability(?: \(cc\))?:? |capability among gpus detected: )(\d+\.?\d?)\b"),
+    ("sm_list", "arch", r"get_arch_list\(\)[\s\S]{0,40}?(\[[^\]\n]{0,200}\])"),
+    ("capability_pair", "capability", r"get_device_capability\([^)\n]{0,12}\)[\s\S]{0,16}?\((\d+), ?(\d+)\)"),
+    ("image_cuda", "cuda pytorch", r"(?:nvidia/cuda|pytorch/pytorch):[\w.-]{0,24}?\b(?:cuda)?(1\d\.\d)\b"),
+    ("nvcc", "compilation runtime", r"cuda compilation tools, release (\d+\.\d+)|cuda runtime version: (\d+\.\d+)"),
     ("properties", "major", r"name='([^'\n]{1,60})', major=(\d+), minor=(\d+)"),
     ("smi_driver", "smi", r"nvidia-smi (\d{3}\.[\d.]+)\s+driver version: (\d{3}\.\d\d)\s"),
     ("gpu", "nvidia geforce tesla quadro titan grid", r"gpu ?\d+:\s*((?:nvidia|geforce|tesla|quadro|grid|titan)[^\n(]{1,60})"),
@@ -126,6 +130,8 @@ class Report:
     gpus: tuple[support.Gpu, ...]
     capabilities: tuple[str, ...]
     sm_list: tuple[str, ...]
+    image_cuda: str  # of the tag of a container image
+    nvcc: str  # CUDA version of the compiler
     torchvision: str
     torchaudio: str
     bitsandbytes: str
@@ -172,6 +178,8 @@ def read_report(found: dict[str, list[Match]]) -> Report:
         gpus=_gpus(facts.get("gpu", [])),
         capabilities=_capabilities(facts),
         sm_list=_sm_list(facts, found),
+        image_cuda=first("image_cuda"),
+        nvcc=first("nvcc"),
         torchvision=first("torchvision"),
         torchaudio=first("torchaudio"),
         bitsandbytes=first("bitsandbytes"),
@@ -224,6 +232,7 @@ def _capabilities(facts: dict[str, list[Match]]) -> tuple[str, ...]:
         text = match.groups[0]
         found.append(text if "." in text else support.capability_of_sm(text))
     found.extend(f"{match.groups[1]}.{match.groups[2]}" for match in facts.get("properties", ()))
+    found.extend(".".join(match.groups) for match in facts.get("capability_pair", ()))
     return tuple(dict.fromkeys(each for each in found if support.minor(each) < (20, 0)))
 
 

@@ -129,19 +129,30 @@ def rule_capability_range(report: Report, found: Found) -> Iterator[Evidence]:
 
 def rule_known_misfit(report: Report, found: Found) -> Iterator[Evidence]:
     """An environment report alone: GPU and build do not fit, although nothing complains yet."""
-    if fit_of(report) not in ("too-old", "too-new") or report.sm_list or not report.torch:
+    if fit_of(report) not in ("too-old", "too-new") or not (report.torch or report.sm_list):
         return
     if any(id in found for id in ("gpu-incompatible", "no-kernel-image", "gpu-cc-warning")):
         return
-    released = re.fullmatch(r"\d+\.\d+\.\d+\+cu\d+", report.torch)
+    released = re.fullmatch(r"\d+\.\d+\.\d+\+cu\d+", report.torch) or report.sm_list
     if not report.gpus or not released:  # source and conda builds have lists of their own
         return
     cause_id = "gpu_arch_dropped" if fit_of(report) == "too-old" else "gpu_arch_not_in_wheel"
-    build = build_of(report)
-    listed = ", ".join(build.architectures) if build else ""
+    listed = ", ".join(report.sm_list or getattr(build_of(report), "architectures", ()))
     card = report.gpus[0]
     why = f"{card.name} ({card.capability}) is outside the build's list: {listed}."
-    yield Evidence(cause_id, 0.6, why, line_of(report, "gpu", "torch"), "known-misfit")
+    strength = 0.75 if report.sm_list else 0.6
+    lines = line_of(report, "gpu", "sm_list", "torch")
+    yield Evidence(cause_id, strength, why, lines, "known-misfit")
+
+
+def rule_nvcc_major(report: Report, found: Found) -> Iterator[Evidence]:
+    """A build fails where nvcc and torch are of two CUDA majors."""
+    if "building" not in found or "error" not in found or report.torch_cuda in ("", "none"):
+        return
+    if report.nvcc and support.version(report.nvcc)[0] != support.version(report.torch_cuda)[0]:
+        why = f"nvcc is of CUDA {report.nvcc}, torch of {report.torch_cuda}."
+        lines = line_of(report, "nvcc", "torch_cuda")
+        yield Evidence("nvcc_torch_cuda_mismatch", 0.6, why, lines, "nvcc-major")
 
 
 _NO_KERNEL = ("no-kernel-image", "invalid-device-function")
@@ -170,5 +181,6 @@ RULES = (
     rule_no_nvidia,
     rule_capability_range,
     rule_known_misfit,
+    rule_nvcc_major,
     rule_extension_arch,
 )

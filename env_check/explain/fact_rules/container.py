@@ -12,7 +12,7 @@ from env_check.explain.report import Report
 def rule_docker_run(report: Report, found: Found) -> Iterator[Evidence]:
     """A container was started without GPU access and then sees no GPU."""
     match = report.matches.get("docker_run")
-    asks = r"--gpus|nvidia|--device|--privileged"
+    asks = r"--gpus|nvidia|--device|--privileged|--nv\b"
     symptoms = {"no-device", "torch-no-driver", "libcuda-missing", "no-cuda-gpus", "smi-not-found"}
     sees_none = report.cuda_available is False or bool(symptoms & found.keys())
     if match and sees_none and not re.search(asks, match.line_lowered):
@@ -26,6 +26,23 @@ def rule_blind_container(report: Report, found: Found) -> Iterator[Evidence]:
     if report.is_container and sees_none and not report.driver and not report.is_cpu_build:
         lines = tuple(found.get("no-gpu-prose", ())[:1]) or line_of(report, "available")
         yield Evidence("container_no_gpu_flag", 0.45, "", lines, "blind-container")
+
+
+def rule_runtimes(report: Report, found: Found) -> Iterator[Evidence]:
+    """The engine is asked for GPUs and knows no nvidia runtime."""
+    run = report.matches.get("docker_run")
+    if "runtimes" in found and run and re.search(r"--gpus|--runtime[= ]nvidia", run.line_lowered):
+        lines = (found["runtimes"][0], run)
+        yield Evidence("container_toolkit_missing", 0.6, "", lines, "runtimes")
+
+
+def rule_small_shm(report: Report, found: Found) -> Iterator[Evidence]:
+    """A container with Docker's 64 MB of shared memory loses its workers."""
+    run = report.matches.get("docker_run")
+    lost = [found[id][0] for id in ("shm-worker", "shm-bus", "nccl-generic") if id in found]
+    if run and lost and not re.search(r"--shm-size|--ipc", run.line_lowered):
+        why = "The container was started without --shm-size or --ipc=host."
+        yield Evidence("shm_too_small", 0.75, why, (run, *lost), "small-shm")
 
 
 def rule_image_driver(report: Report, found: Found) -> Iterator[Evidence]:
@@ -68,6 +85,8 @@ RULES = (
     rule_docker_run,
     rule_blind_container,
     rule_image_driver,
+    rule_runtimes,
+    rule_small_shm,
     rule_wsl_driver,
     rule_wsl_mount,
     rule_wsl_tcc,

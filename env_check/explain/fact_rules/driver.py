@@ -13,23 +13,25 @@ from env_check.explain.report import Report
 
 def rule_driver_floor(report: Report, found: Found) -> Iterator[Evidence]:
     """The driver is below the floor of torch's CUDA, and torch does not say that CUDA works."""
-    if not report.driver or report.torch_cuda in ("", "none") or report.cuda_available:
+    cuda = report.image_cuda if report.torch_cuda in ("", "none") else report.torch_cuda
+    if not report.driver or not cuda or report.cuda_available or report.is_cpu_build:
         return
     platform = "wsl" if report.platform in ("wsl", "windows") else "linux"
-    if support.driver_runs(report.driver, report.torch_cuda, platform) is False:
-        floor = support.driver_floor(report.torch_cuda, platform)
+    if support.driver_runs(report.driver, cuda, platform) is False:
+        floor = support.driver_floor(cuda, platform)
         assert floor is not None
-        why = (
-            f"Driver {report.driver} is below {floor.minimum}, "
-            f"the floor of CUDA {report.torch_cuda}."
-        )
+        why = f"Driver {report.driver} is below {floor.minimum}, the floor of CUDA {cuda}."
         yield Evidence(
             "driver_too_old_for_cuda",
             0.88,
             why,
-            line_of(report, "driver", "torch_cuda"),
+            line_of(report, "driver", "torch_cuda", "image_cuda"),
             "driver-floor",
         )
+    elif support.version(report.smi_cuda)[:1] < support.version(cuda)[:1] and report.smi_cuda:
+        why = f"The driver offers CUDA {report.smi_cuda}, torch is built for {cuda}."
+        lines = line_of(report, "smi_cuda", "torch_cuda")
+        yield Evidence("driver_too_old_for_cuda", 0.75, why, lines, "driver-floor")
 
 
 def rule_cuda_pair(report: Report, found: Found) -> Iterator[Evidence]:
@@ -96,6 +98,11 @@ def rule_cuda_gone(report: Report, found: Found) -> Iterator[Evidence]:
     """GPU, driver and build fit each other, and CUDA is not available all the same."""
     fits = fit_of(report) == "fits" and not report.is_cpu_build
     if report.cuda_available is False and report.driver and fits:
+        if any(re.search(r"SXM|HGX|HBM3|H200|B200", card.name) for card in report.gpus):
+            why = "These GPUs are joined by NVSwitch: CUDA waits for the Fabric Manager."
+            yield Evidence(
+                "fabric_manager_not_running", 0.5, why, line_of(report, "gpu"), "nvswitch"
+            )
         why = "GPU, driver and torch build go together, and CUDA is not available all the same."
         lines = line_of(report, "available", "driver")
         yield Evidence("cuda_unknown_error_stale_driver_state", 0.4, why, lines, "cuda-gone")

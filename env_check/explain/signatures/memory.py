@@ -33,6 +33,7 @@ ROWS: tuple[S, ...] = (
     S("disk-full", "disk_full_cache", 0.93, "database disk enough errno left quota quotaexceeded storagefull usable winerror space written free code free available", r"no space left on device|\[errno 28\]|not enough disk space\. needed|not enough free disk space to download|disk quota exceeded|\[errno 122\]|storagefull|database or disk is full|\bdisk is full\b|quotaexceeded|no usable temporary directory|\[winerror 112\]|\(os error 112\)|not enough space on the disk|not enough (?:free )?space (?:in|on|left)|\d{4,} requested and \d+ written|only has [\d.]+ [kmg]b free disk space|\bcode: 28\b|\bos error 28\b|no free space left|(?<!\d)0 bytes available", "kernel, datasets, hub"),
     S("disk-writer", "disk_full_cache", 0.85, "pytorchstreamwriter unexpected", r"pytorchstreamwriter failed writing file|enforce fail at inline_container\.cc:\d+[^\n]{0,120}unexpected pos", "torch.save"),
     S("disk-stream", "disk_full_cache", 0.6, "iostream", r"basic_ios::clear: iostream error", "torch.save"),
+    S("df-full", "disk_full_cache", 0.45, "100%", r"^(?!/dev/loop|tmpfs|shm|udev)\S+ +[\d.]+[kmgtp]?i? +[\d.]+[kmgtp]?i? +[\d.]+[kmgtp]?i? +100% +/(?!snap|dev)", "df"),
     S("disk-permission", "disk_full_cache", 0.42, "errno", r"permissionerror: \[errno 13\] permission denied: '[^'\n]{0,120}(?:\.cache|huggingface|/hub|/datasets)|\[errno 30\] read-only file system: '[^'\n]{0,160}", "Python"),
 )
 # fmt: on

@@ -69,5 +69,6 @@ ROWS: tuple[S, ...] = (
     S("glibc-private", "glibc_or_libstdcxx_too_old", 0.8, "symbol loading relocating", r"symbol lookup error: [^\n]{0,160}glibc_private|error loading shared library ld-linux-\S+:|error relocating [^\n]{0,160}symbol not found", "loader"),
     S("wheel-platform", "glibc_or_libstdcxx_too_old", 0.5, "manylinux", r"manylinux_2_\d+\S{0,40} is not a supported wheel on this platform", "pip"),
     S("bf16-setup", "bf16_unsupported", 0.96, "ampere bfloat doesn precision requires support supported unsupported cublas", r"your setup doesn't support bf16|bfloat16 is only supported on gpus with compute capability|(?:current )?cuda device does not support bfloat16|gpu(?: device)? does(?:n't| not) support bf(?:loat)?16|tf32 requires ampere|bf16 (?:is not|isn't) supported (?:on|by)|bf16 requires (?:ampere|compute capability)|does not support bf16|bf16 mixed precision requires|type bf16 is not supported|\b(?:bf16|bfloat16)\b[^\n]{0,80}(?:(?:is |are )?not supported|isn't supported|unsupported)|cublas_status_not_supported[^\n]{0,200}r_16bf", "transformers, vLLM, accelerate, DeepSpeed"),
+    S("error", "", 0.0, "error runtimeerror valueerror failed assertionerror importerror typeerror", r"\berror\b|\b(?:runtime|value|assertion|import|type)error\b|\bfailed\b", "all programs"),
 )
 # fmt: on
