@@ -24,8 +24,9 @@ JOBS: dict[str, dict[str, Any]] = {
     "full": {"method": "full"},
 }
 NUM_WORKERS = {"workers": 2}
-# Prime to the batch, so that an epoch ends inside a step's worth of samples; two to three epochs.
+# Prime to the batch, so that an epoch ends inside a step's worth of samples; two epochs.
 TRAIN_SAMPLES = 13
+END_OF_EPOCH = 4  # steps: 13 samples, four in a step
 
 
 def fault_run(path: Path, model_folder: Path, name: str) -> RunDir:
