@@ -137,9 +137,12 @@ def read_facts(done: Output) -> tuple[Optional[Facts], str]:
     if not done.is_ok:
         return None, _reason(done)
     try:
-        return from_json(json.loads(done.stdout)), ""
+        seen = from_json(json.loads(done.stdout))
     except (ValueError, FactsError) as error:
         return None, f"what it printed is not facts: {error}"
+    if seen.unread or not seen.python.version:
+        return None, "; ".join(seen.unread) or "its Python was not seen"
+    return seen, ""
 
 
 def _reason(done: Output) -> str:

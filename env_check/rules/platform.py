@@ -8,7 +8,7 @@ from env_check import support
 from env_check.facts import Facts
 from env_check.findings import Layer
 from env_check.inference import has_gpu, torch_version
-from env_check.rules.rule import Verdict, fault, rule, warning
+from env_check.rules.rule import Verdict, fault, rule, unseen, warning
 
 DISCRETE_BYTES = 6 << 30  # graphics inside a processor has less of its own
 RENT = "rent a Linux machine with an NVIDIA GPU, or use a Linux or Windows 11 (WSL 2) computer"
@@ -90,6 +90,23 @@ def old_glibc(facts: Facts) -> Optional[Verdict]:
         why="on the host nothing of the stack can be installed; the container image brings its own",
         fix="train in the container (`--backend docker`), or use Ubuntu 20.04, Debian 10 or newer",
         verify="`ldd --version` prints 2.28 or newer",
+    )
+
+
+@rule("HOST106", Layer.PLATFORM, source="docs: unknown is never ok")
+def probe_failed(facts: Facts) -> Optional[Verdict]:
+    """A whole probe broke or did not come back: what it would have seen is unknown."""
+    if not facts.unread:
+        return None
+    return unseen(
+        "a part of this machine could not be looked at",
+        evidence=facts.unread,
+        why="a fault there would not be seen, and nothing there counts as fine",
+        fix=(
+            "df -h   (hangs where a network drive is dead: umount -l it)",
+            "please report it with `env-check --markdown`",
+        ),
+        verify="`env-check --json` has an empty `facts.unread`",
     )
 
 

@@ -38,7 +38,7 @@ def load_host(name: str) -> dict[str, Any]:
     host = dict(_parsed(name))
     if "like" in host:
         base = load_host(host.pop("like"))
-        for key in ("expect", "requirements", "answers", "deep", "image"):
+        for key in ("expect", "requirements", "answers", "deep", "image", "unread"):
             base.pop(key, None)
         host = _merged(base, host)
     return host
@@ -182,6 +182,7 @@ def facts_of(host: dict[str, Any]) -> Facts:
     """Return what the probes find on a recorded host, with the answers and wishes it records."""
     facts = collect(RecordedSystem(host))
     assert facts.unread == ()
+    facts = replace(facts, unread=tuple(host.get("unread", ())))
     if "answers" in host:
         facts = replace(facts, network=replace(facts.network, **host["answers"]))
     if "requirements" in host:

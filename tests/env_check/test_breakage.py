@@ -19,7 +19,7 @@ import pytest
 
 from env_check.collect import PROBES, collect
 from env_check.explain import explain_text
-from env_check.facts import Facts, Python
+from env_check.facts import Facts, Python, Storage
 from env_check.judge import judge
 from env_check.probes import python
 from env_check.system import LocalSystem
@@ -236,6 +236,25 @@ def test_a_probe_that_breaks_leaves_its_reason(monkeypatch: pytest.MonkeyPatch) 
     facts = collect(RecordedSystem(load_host("cpu-only")))
     assert facts.unread == ("python: RuntimeError: a bug",)
     assert facts.host == collect(RecordedSystem(load_host("cpu-only"))).host
+
+
+def test_a_probe_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of a dead network drive hold a call in the kernel; the others are reported in time."""
+    released = threading.Event()
+
+    def stuck(system: object) -> Storage:
+        released.wait(20)
+        return Storage()
+
+    monkeypatch.setitem(PROBES, "storage", (stuck, Storage()))
+    monkeypatch.setattr("env_check.collect.PROBE_SECONDS", 0.3)
+    started = time.perf_counter()
+    facts = collect(RecordedSystem(load_host("cpu-only")))
+    assert time.perf_counter() - started < 3
+    assert facts.unread == ("storage: TimeoutError: no answer within 0.3 s",)
+    assert "HOST106" in ids(facts)
+    assert facts.host.distribution == "debian"
+    released.set()
 
 
 @pytest.mark.docker

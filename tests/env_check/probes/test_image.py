@@ -75,6 +75,8 @@ def test_a_refused_gpu_is_kept_and_the_image_seen_without() -> None:
         (described(), Output(1, stderr="its Python is 3.8, env-check needs 3.9\n"), "3.8"),
         (described(), Output(0, "a banner"), "not facts"),
         (described(), Output(0, '{"schema_version": 99}'), "schema_version is 99"),
+        (described(), Output(0, '{"schema_version": 1}'), "its Python was not seen"),
+        (described(), Output(0, '{"schema_version": 1, "unread": ["gpu: broke"]}'), "gpu: broke"),
         (described(), Output(None, problem="no answer within 60 s"), "no answer"),
     ],
 )
