@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
-from env_check import support
 from runner.errors import PlanError
 from runner.machine import Gpu
+
+if TYPE_CHECKING:
+    from env_check import support
 
 GIB = 2**30
 # Of the memory on the box, torch sees: 14.56 of 16 GiB on a T4, 22.06 of 24 on an A10G (their ECC
@@ -37,6 +40,8 @@ def named_card(name: str) -> Card:
     Raises:
         PlanError: no such card is tabled.
     """
+    from env_check import support  # its tables: 50 ms that a plan without a card need not wait
+
     found = support.gpu(name)
     if found is None:
         raise PlanError(
@@ -74,6 +79,8 @@ def stand_in(card: Card) -> Gpu:
 @cache
 def known_cards() -> tuple[Card, ...]:
     """Return every card our images run on, smallest memory first."""
+    from env_check import support  # as above
+
     cards = [
         card
         for gpu in support.GPUS
@@ -87,12 +94,12 @@ def known_cards() -> tuple[Card, ...]:
 def _cards_of(gpu: support.Gpu) -> list[Card]:
     has_ecc = gpu.kind != "consumer" and gpu.bandwidth_gb_per_second < HBM_GB_PER_SECOND
     share = SHARE_GDDR_WITH_ECC if has_ecc else SHARE_OTHER
-    capability = support.minor(gpu.capability)
+    major, minor = (int(part) for part in gpu.capability.split("."))
     return [
         Card(
             name=gpu.name if len(gpu.memory_gib) == 1 else f"{gpu.name} {gib} GB",
             memory_bytes=int(gib * share * GIB),
-            capability=(capability[0], capability[1]),
+            capability=(major, minor),
         )
         for gib in sorted(gpu.memory_gib)
     ]
