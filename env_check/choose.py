@@ -43,6 +43,7 @@ VARIANTS = (
     Variant("cpu", "2.13.0", "", ""),
 )
 GPU_VARIANTS = VARIANTS[:-1]
+OTHER_MACHINE = "use a Linux machine (x86_64, or aarch64), or WSL 2 on Windows"
 # Drivers that a way out may propose, newest first; each is tried before it is said.
 PROPOSED_DRIVERS = ("580.95.05", "570.124.06")
 
@@ -88,7 +89,8 @@ class Target:
 def choose(facts: Facts) -> Choice:
     """Return the newest variant that runs on all cards of a machine."""
     if facts.host.machine not in ("x86_64", "aarch64") or facts.host.system != "Linux":
-        return Choice(None, f"there is no image for {facts.host.system} on {facts.host.machine}")
+        reason = f"there is no image for {facts.host.system} on {facts.host.machine or '?'}"
+        return Choice(None, reason, way_out=OTHER_MACHINE)
     if not has_gpu(facts):
         return Choice("cpu", "there is no NVIDIA GPU", _without_gpu())
     target = target_of(facts)

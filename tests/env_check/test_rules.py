@@ -40,6 +40,18 @@ def test_a_host_gets_the_findings_it_expects(name: str) -> None:
     assert choose(facts).variant == expect["variant"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ubuntu-rtx4090", "wsl-rtx2000ada", "lambda-a100", "lambda-h100", "runpod-rtx4090",
+        "dgx-spark", "t4", "v100-535", "p100", "gtx1660ti", "cpu-only", "job-fits", "image-fits",
+    ],
+)  # fmt: skip
+def test_a_healthy_machine_is_let_alone(name: str) -> None:
+    """On machines as people have them nothing is found: no fault, no doubt, no warning."""
+    assert judge(facts_of(load_host(name))) == ()
+
+
 @pytest.mark.parametrize("name", HOSTS)
 def test_a_finding_is_complete_and_shown_in_every_form(name: str) -> None:
     """Each finding carries evidence, why, fix and verify, and no report loses one."""
