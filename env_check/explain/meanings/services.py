@@ -68,6 +68,11 @@ def _keyword(report: Report, found: Found) -> Judgement:
     return None
 
 
+def _config(report: Report, found: Found) -> Judgement:
+    """A configuration of a model lacks what another release of transformers asks for."""
+    return ("hf_stack_version_conflict", 0.6) if "hf-packages" in found else None
+
+
 def _watchdog(report: Report, found: Found) -> Judgement:
     if "p2p-path" in found and "preprocessing" not in found:
         return "nccl_p2p_broken", 0.8
@@ -102,6 +107,7 @@ MEANINGS: dict[str, Meaning] = {
     "disk-full": _disk,
     "hf-required": _needs_apple,
     "cuda-home": _needs_apple,
+    "hf-config-attribute": _config,
     "hf-keyword": _keyword,
     "shm-bus": _bus,
 }
