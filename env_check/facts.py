@@ -285,7 +285,7 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a job wants of any machine: `trainbox check --job JOB --requirements-only` prints it.
+    """What a job wants of any machine: `trainbox check --job JOB --print-requirements` prints it.
 
     Bytes are the least that the job can do with; 0 = not known.
     """

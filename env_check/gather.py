@@ -13,7 +13,7 @@ from env_check.facts import Facts, FactsError, Requirements, versioned
 from env_check.inference import has_gpu, needs_hub, with_image
 from env_check.system import LocalSystem
 
-HAND_OVER = "trainbox check --job JOB --requirements-only > FILE"
+HAND_OVER = "trainbox check --job JOB --print-requirements > FILE"
 
 
 def add_gathering_arguments(parser: argparse.ArgumentParser) -> None:
