@@ -82,9 +82,10 @@ class Recorder(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if self._attempt.job["method"] == "full" and state.global_step == 0:
-            with self._attempt.stop.at_once():
+        with self._attempt.stop.at_once():
+            if state.global_step == 0 and self._attempt.job["method"] == "full":
                 self._evaluate("before", 0)
+            self._evaluate_during(state.global_step)  # a signal may have cut it off
         for loss in self._past.losses_until(state.global_step):
             self._watch_loss(loss)
         self._attempt.phase("train")
@@ -109,9 +110,7 @@ class Recorder(TrainerCallback):
             # After the first step, with the adapter off: the same numbers as before it, and the
             # first step does not wait for them.
             self._evaluate("before", 0, base=True)
-        every = self._attempt.job["train"]["eval_steps"]
-        if every and step % every == 0 and step < self._attempt.plan.training.num_steps:
-            self._evaluate("during", step)
+        self._evaluate_during(step)
         control.should_save = self._saver.is_due(step)
         control.should_training_stop |= self._attempt.stop.requested
         self._mark = time.monotonic()
@@ -119,6 +118,12 @@ class Recorder(TrainerCallback):
     def evaluate_after(self, step: int) -> None:
         """Measure the trained model."""
         self._evaluate("after", step)
+
+    def _evaluate_during(self, step: int) -> None:
+        every = self._attempt.job["train"]["eval_steps"]
+        is_last = step >= self._attempt.plan.training.num_steps
+        if step and every and step % every == 0 and not is_last:
+            self._evaluate("during", step)
 
     def _evaluate(self, phase: str, step: int, *, base: bool = False) -> None:
         if self._held_out is None or (phase, step) in self._past.evals:

@@ -176,22 +176,45 @@ def test_a_signal_before_the_first_step_ends_at_once(trainer: ForkedTrainer, beg
     assert curve(begun) == []
 
 
+def interrupt_evaluation(trainer: ForkedTrainer, run: RunDir, after_step: int) -> int:
+    """Start a run and send SIGTERM while it measures, after a step; return the exit code."""
+    process = trainer.start(run)
+    run.journal.touch()
+    while True:
+        phases, steps = events(run, "phase"), events(run, "step")
+        if len(steps) >= after_step and phases and phases[-1]["name"] == "evaluate":
+            break
+        assert process.poll() is None, log_of(run)
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    return process.wait()
+
+
 def test_a_signal_while_the_untrained_model_is_measured_ends_at_once(
     trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path
 ) -> None:
     """No step is trained before all weights were measured: they could not be afterwards."""
     run = tiny_run(tmp_path / "run", tiny_model, eval_samples=400, **LIMIT, method="full")
-    process = trainer.start(run)
-    while not run.journal.exists() or events(run, "phase")[-1:] == []:
-        time.sleep(0.002)
-    while events(run, "phase")[-1]["name"] != "evaluate":
-        assert process.poll() is None, log_of(run)
-        time.sleep(0.002)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == 75
+    assert interrupt_evaluation(trainer, run, after_step=0) == 75
     assert curve(run) == [] and events(run, "eval") == []
     assert trainer.train(run) == 0, log_of(run)
     assert [event["phase"] for event in events(run, "eval")] == ["before", "after"]
+
+
+def test_an_evaluation_that_a_signal_cut_off_is_made_up_for(
+    trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path
+) -> None:
+    """The checkpoint is sealed at once; the next attempt measures first, with the same weights."""
+    run = tiny_run(
+        tmp_path / "run", tiny_model, eval_samples=400, train={"max_steps": 4, "eval_steps": 2}
+    )
+    assert interrupt_evaluation(trainer, run, after_step=2) == 75
+    cut_off = [(event["phase"], event["step"]) for event in events(run, "eval")]
+    assert trainer.train(run) == 0, log_of(run)
+    assert cut_off == [("before", 0)]
+    assert [(event["phase"], event["step"]) for event in events(run, "eval")] == [
+        ("before", 0), ("during", 2), ("after", 4),
+    ]  # fmt: skip
 
 
 def test_a_checkpoint_of_another_run_is_refused(trainer: ForkedTrainer, begun: RunDir) -> None:
