@@ -61,12 +61,10 @@ class NoteLog:
         self.notes: dict[str, Note] = {}
 
     def add(self, kind: str, number: int) -> None:
-        """Note a row; rows come in order, a row counts once for a kind."""
+        """Note a row; rows come in order, several may stand on one line of a JSON list."""
         note = self.notes.setdefault(kind, Note())
-        if note.lines[-1:] == [number] and note.count <= LINES_SHOWN:
-            return
         note.count += 1
-        if len(note.lines) < LINES_SHOWN:
+        if len(note.lines) < LINES_SHOWN and note.lines[-1:] != [number]:
             note.lines.append(number)
 
     def merge(self, other: Mapping[str, Note]) -> None:
@@ -79,8 +77,8 @@ class NoteLog:
 
 def shown_lines(note: Note) -> str:
     """Return `lines 3, 17, 18 …` of a note."""
-    more = " …" if note.count > len(note.lines) else ""
-    return f"line{'s' * (note.count > 1)} {', '.join(map(str, note.lines))}{more}"
+    more = " …" if note.count > len(note.lines) == LINES_SHOWN else ""
+    return f"line{'s' * (len(note.lines) > 1)} {', '.join(map(str, note.lines))}{more}"
 
 
 def rare(groups: Mapping[str, Note], share: float = 0.02) -> Iterable[tuple[str, Note]]:

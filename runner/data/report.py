@@ -25,6 +25,7 @@ class SourceReport:
     num_tokens: int = 0  # of the rows used, weight aside
     num_supervised_tokens: int = 0
     dropped: dict[str, int] = field(default_factory=dict)  # id of the fault → rows
+    dropped_at: dict[str, list[int]] = field(default_factory=dict)  # id → the first lines
     truncated: int = 0
     empty_lines: int = 0
     crlf_lines: int = 0
@@ -140,8 +141,11 @@ def _template_warnings(template: TemplateReport) -> Iterator[str]:
 
 def _source_warnings(source: SourceReport) -> Iterator[str]:
     if source.dropped:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in source.dropped.items())
-        yield f"{source.path}: rows dropped: {reasons}"
+        reasons = (
+            f"{count:,} {id} ({shown_lines(Note(count, source.dropped_at[id]))})"
+            for id, count in source.dropped.items()
+        )
+        yield f"{source.path}: rows dropped: {', '.join(reasons)}"
     if source.truncated:
         yield f"{source.path}: {source.truncated:,} samples cut at data.max_length"
     if source.empty_lines:

@@ -77,7 +77,7 @@ def take(
         weight=source.spec.weight,
     )
     taken, counts = Taken(source, index, first, report, stop=first), ReadCounts()
-    errors, drops = FaultLog(source.key), Counter[str]()
+    errors, drops = FaultLog(source.key), NoteLog()
     notes, identifiers, scripts = NoteLog(), NoteLog(), NoteLog()
     roles, ignored = Counter[str](), Counter[str]()
     rows = read_rows(source.spec, counts, source.hub_data)
@@ -88,7 +88,7 @@ def take(
             if _is_error(fault, recipe.data):
                 errors.add(fault, place(source.spec, number))
             else:
-                drops[fault.kind] += 1
+                drops.add(fault.kind, number)
         _keep(batch, index, spool)
         taken.stop += len(batch.numbers)
         report.num_tokens += batch.num_tokens
@@ -104,7 +104,9 @@ def take(
     for _, note in rare(scripts.notes):
         notes.merge({"other_script": note})
     report.rows_used = taken.stop - taken.first
-    report.dropped, report.roles = dict(drops), dict(roles)
+    report.dropped = {kind: note.count for kind, note in drops.notes.items()}
+    report.dropped_at = {kind: note.lines for kind, note in drops.notes.items()}
+    report.roles = dict(roles)
     report.empty_lines, report.has_bom = counts.empty_lines, counts.has_bom
     report.crlf_lines = counts.crlf_lines
     report.ignored_keys = {shown_name(key): count for key, count in ignored.most_common(20)}

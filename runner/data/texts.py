@@ -18,7 +18,7 @@ _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _INVISIBLE = re.compile(
     "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
-_ESCAPED = re.compile(r"\\u[0-9a-fA-F]{4}|\\n\\n|\\r\\n")
+_ESCAPED = re.compile(r"\\u00[89a-fA-F][0-9a-fA-F]|\\n\\n")  # letters such as é; paragraphs
 _MARKUP = re.compile(r"&(?:amp|lt|gt|quot|nbsp|#\d{2,5});|</?(?:br|p|div|span|li|td)\b[^<>]{0,80}>")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 # What two to four bytes of UTF-8 look like in Windows-1252 or Latin-1: a lead byte and others.

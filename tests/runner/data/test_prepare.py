@@ -160,7 +160,10 @@ def test_bad_rows_can_be_dropped_and_are_counted(workshop: Workshop) -> None:
         "data-no-assistant": 1,
         "data-missing-column": 1,
     }
-    assert any("rows dropped" in sentence for sentence in report.warnings())
+    assert (
+        "train.jsonl: rows dropped: 1 data-empty-content (line 4), 1 data-no-assistant (line 5), "
+        "1 data-missing-column (line 6)"
+    ) in report.warnings()
 
 
 def test_source_of_which_nothing_is_left_is_refused(workshop: Workshop) -> None:
