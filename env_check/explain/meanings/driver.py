@@ -77,6 +77,8 @@ def _libcuda_prose(report: Report, found: Found) -> Judgement:
 
 def _libnvml(report: Report, found: Found) -> Judgement:
     line = found["libnvml-missing"][0].line_lowered
+    if report.platform == "wsl":
+        return "wsl_gpu_not_exposed", 0.85
     if "nvidia-container-cli" not in line and report.is_container:
         return "container_no_gpu_flag", 0.75
     return None

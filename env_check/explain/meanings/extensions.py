@@ -80,6 +80,8 @@ def _torch_symbol(report: Report, found: Found) -> Judgement:
 MEANINGS: dict[str, Meaning] = {
     "bnb-needs-gpu": _bitsandbytes,
     "bnb-no-device": _bitsandbytes,
+    "mixed-needs-gpu": _bitsandbytes,
+    "webui-no-gpu": _bitsandbytes,
     "bnb-despite-gpu": _bitsandbytes,
     "bnb-cpu-library": _bitsandbytes,
     "bnb-load-error": _bitsandbytes,

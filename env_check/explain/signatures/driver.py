@@ -132,9 +132,10 @@ ROWS: tuple[S, ...] = (
     S("bnb-macos", "no_nvidia_gpu", 0.85, "libbitsandbytes", r"dlopen\([^\n]{0,200}libbitsandbytes|libbitsandbytes_\w+\.dylib", "macOS loader", "The loader is that of macOS: there is no CUDA."),
     S("bnb-rocm", "no_nvidia_gpu", 0.6, "bitsandbytes libbitsandbytes", r"could not (?:find|load) the bitsandbytes rocm binary|libbitsandbytes_rocm\d*\.so[^\n]{0,120}(?:no such file|not found|cannot open)", "bitsandbytes"),
     S("mps", "no_nvidia_gpu", 0.85, "mps", r"mixed precision requires a gpu \(not 'mps'\)|not (?:currently )?(?:implemented|supported) for the mps device|bitsandbytes[^\n]{0,160}\bmps\b[^\n]{0,30}not", "accelerate, torch"),
+    S("mixed-needs-gpu", "no_nvidia_gpu", 0.6, "precision", r"mixed precision requires a gpu\b", "accelerate"),
     S("needs-cuda", "", 0.0, "cuda nvidia quantization", r"(?:only (?:supported|available|works?) (?:on|with)|requires?|needs?) (?:an? )?(?:nvidia|cuda)\b(?! driver| toolkit| version| \d)|quantization requires", "several programs"),
     S("intel-graphics", "", 0.0, "graphics iris uhd arc", r"\bintel\S*(?: corporation)?[^\n]{0,80}(?:uhd|hd|iris|integrated) ?(?:xe |plus )?graphics|\bintel\S* (?:uhd|iris|arc)\b", "lspci, a reporter's words"),
     S("macos", "", 0.0, "mps air apple chip darwin dylib homebrew mac macbook macos macosx max pro ultra users silicon backends", r"\bdevice: ?mps\b|\bon mps\b|backends\.mps|macosx?_\d+|apple silicon|device type:? ?'?mps\b|\bmac ?os\b|\bdarwin\b|macosx_|\bapple m\d\b|\bm[1-4] (?:pro|max|ultra|mac|chip|air)|\.dylib|\bmacbook\b|/opt/homebrew|/users/[^/\n]{1,40}/(?:opt|library|miniforge|miniconda|anaconda)", "several programs"),
-    S("amd", "", 0.0, "amd amdgpu gfx hip instinct navi radeon rocm xtx", r"\bradeon\b|\bamdgpu\b|\bgfx\d{3,4}\b|rocm used to build pytorch: \d|\+rocm\d|\bnavi ?\d\d\b|\brx ?\d{4} ?xtx?\b|\bamd (?:instinct|radeon|gpu)\b|\bmi[23]\d\dx?\b", "several programs"),
+    S("amd", "", 0.0, "amd amdgpu gfx hip instinct navi radeon rocm xtx directml zluda", r"\bradeon\b|\bamdgpu\b|\bgfx\d{3,4}\b|rocm used to build pytorch: \d|\+rocm\d|\bnavi ?\d\d\b|\brx ?\d{4} ?xtx?\b|\bamd (?:instinct|radeon|gpu|windows|cards?|graphics)\b|\bon amd\b(?!64)|\bdirectml\b|\bzluda\b|\bmi[23]\d\dx?\b", "several programs"),
 )
 # fmt: on
