@@ -101,9 +101,6 @@ def container_environment(environment: Mapping[str, str]) -> dict[str, str]:
         "TRITON_CACHE_DIR": f"{KERNELS}/triton",
         "TORCHINDUCTOR_CACHE_DIR": f"{KERNELS}/inductor",
         "CUDA_CACHE_PATH": f"{KERNELS}/cuda",
-        # NVIDIA's bases refuse GeForce hosts whose driver runs these wheels; the engine's own
-        # check is runner/container/gpu.py, by the floor of the wheels
-        "NVIDIA_DISABLE_REQUIRE": "1",
         "TRAINBOX_HOLD_LOCK": "1",
         **given,
     }
