@@ -150,8 +150,7 @@ def _decide_by_memory(
         predict,
     )
     fields = fields_of(step)
-    reason = "the fastest that fits" if is_found else "the least, and still not enough for"
-    reason += f" {card.name}"
+    reason = f"{'the fastest that fits' if is_found else 'the least memory, for'} {card.name}"
     for key, wanted, value, why in (
         (
             "train.per_device_train_batch_size",

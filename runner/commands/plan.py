@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from runner.base_model.architecture import linear_modules
 from runner.base_model.folder import read_config
 from runner.commands.arguments import add_job_arguments
 from runner.commands.plan_memory import memory_facts, planned_machine, render_memory
@@ -16,7 +17,7 @@ from runner.commands.plan_trace import trace_job
 from runner.commands.say import say
 from runner.decide import Decision, Decisions, decide_training
 from runner.errors import EXIT_DONE, EXIT_FAILED
-from runner.load import LoadedJob, load_job
+from runner.load import LoadedJob, check_against_model, load_job
 from runner.machine import read_machine
 from runner.memory.fit import NO, PlannedMemory
 from runner.plan import Plan, PreparedSplit, choose_gpu, find_architecture, predict_memory
@@ -88,6 +89,8 @@ def plan_without_data(args: argparse.Namespace, loaded: LoadedJob, data: str) ->
     job, decide = loaded.job, Decisions()
     gpu = choose_gpu(job, planned_machine(read_machine(), args.gpu, args.memory_gib))
     config = config_at_hand(job.model.name_or_path)
+    if config:
+        check_against_model(loaded, config, linear_modules(config, None))
     arch = find_architecture(config) if config else None
     fields = decide_training(job, gpu, job.data.max_length, arch, decide)
     planned = predict_memory(job, fields, job.data.max_length, arch, gpu) if arch else None

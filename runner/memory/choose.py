@@ -14,7 +14,7 @@ from runner.memory.fit import FITS, judge
 LAUNCH_TOKENS = 1500
 SPEED = {"off": 1.0, "every_n": 0.85, "full": 0.72}
 ENOUGH_TOKENS = 16_384  # more a micro step gains next to nothing
-SHARE_FOR_AUTO = 0.92  # of the card: what we choose ourselves keeps a margin
+SHARE_FOR_AUTO = 0.92  # of the card: what we choose keeps a margin, if it can
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,10 @@ def choose_step(
             for policy in policies
         ]
         steps.sort(key=lambda step: speed(step, row_tokens), reverse=True)
-        for step in steps:
-            if judge(estimate(step), int(memory_bytes * SHARE_FOR_AUTO)) == FITS:
-                return step, True
+        for share in (SHARE_FOR_AUTO, 1.0):
+            for step in steps:
+                if judge(estimate(step), int(memory_bytes * share)) == FITS:
+                    return step, True
     return (
         Step(micro_batch_size=min(sizes), checkpointing=_least(policies), optim=optims[0]),
         False,

@@ -11,7 +11,7 @@ import pytest
 
 from runner.cli import main
 from runner.commands.plan_memory import require_fit
-from runner.errors import EXIT_DONE, EXIT_FAILED, PlanError
+from runner.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, PlanError
 from runner.memory.cards import GIB, Card
 from runner.memory.estimate import estimate
 from runner.memory.fit import planned_memory
@@ -114,6 +114,15 @@ def test_an_unknown_architecture_is_said_to_be_unknown(
     (tmp_path / "m" / "config.json").write_text('{"model_type": "rwkv"}', encoding="utf-8")
     code, facts = plan(capsys, job, "--set", f"model.name_or_path={tmp_path / 'm'}", "--gpu", "T4")
     assert (code, facts["memory"], facts["fits"]) == (EXIT_DONE, None, None)
+
+
+def test_a_target_the_model_lacks_is_refused_without_a_tokenizer_too(
+    job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What config.json alone can show to be wrong is an error of the job."""
+    arguments = ["plan", str(job), "--gpu", "T4", "--set", "lora.target_modules=[qkv_proj]"]
+    assert main(arguments) == EXIT_REFUSED
+    assert "qkv_proj" in capsys.readouterr().err
 
 
 def test_planning_memory_needs_no_torch(job: Path, capsys: pytest.CaptureFixture[str]) -> None:

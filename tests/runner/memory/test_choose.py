@@ -50,6 +50,13 @@ def test_what_is_chosen_fits_with_a_margin() -> None:
         assert predict(step).device_bytes <= 0.92 * gib * GIB
 
 
+def test_the_margin_is_given_up_before_the_plan_is() -> None:
+    """A card that the smallest step fits without a margin is used."""
+    least = Step(micro_batch_size=1, checkpointing="full", optim="adamw_torch_fused")
+    step, is_found = choose(predict(least).device_bytes / GIB + 0.01)
+    assert (step, is_found) == (least, True)
+
+
 def test_no_step_is_larger_than_keeps_a_card_busy() -> None:
     """More tokens than enough gain nothing, whatever memory is left."""
     step, _ = choose(1000)
