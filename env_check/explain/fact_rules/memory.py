@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Optional
 
 from env_check.explain.evidence import Evidence, Found
@@ -23,56 +24,73 @@ def _gib(pattern: str, text: str) -> Optional[float]:
         return None
 
 
+@dataclass(frozen=True)
+class _Sizes:
+    """What an out-of-memory text of PyTorch says, in GiB; None where it does not."""
+
+    total: Optional[float]
+    free: float
+    own: Optional[float]  # allocated by this process
+    reserved: float  # by this process, beyond `own` or in total
+
+    def held_by_others(self) -> bool:
+        """Tell whether others hold more than 40 % of the GPU."""
+        if not self.total or self.own is None:
+            return False
+        return self.total - self.free - self.mine() > 0.4 * self.total
+
+    def mine(self) -> float:
+        return max(self.own or 0.0, self.reserved)
+
+
+def _sizes(text: str) -> _Sizes:
+    own = _gib(rf"allocated memory {_SIZE} is allocated by pytorch", text)
+    own = own or _gib(rf"{_SIZE} already allocated", text)
+    beyond = _gib(rf"{_SIZE} is reserved by pytorch but", text) or 0.0
+    return _Sizes(
+        total=_gib(rf"(?:total )?capacity (?:of )?{_SIZE}", text)
+        or _gib(rf"{_SIZE} total capacity", text),
+        free=_gib(rf"of which {_SIZE} is free", text) or _gib(rf"{_SIZE} free", text) or 0.0,
+        own=own,
+        reserved=max((own or 0.0) + beyond, _gib(rf"{_SIZE} reserved in total", text) or 0.0),
+    )
+
+
 def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
     """GPU memory is exhausted: by this job, or mostly by another process."""
     matches = found.get("oom-cuda", [])
     if not matches:
         return
     text = max((match.line_lowered for match in matches), key=len)
-    total = _gib(rf"(?:total )?capacity (?:of )?{_SIZE}", text) or _gib(
-        rf"{_SIZE} total capacity", text
-    )
-    free = _gib(rf"of which {_SIZE} is free", text) or _gib(rf"{_SIZE} free", text) or 0.0
-    own = _gib(rf"allocated memory {_SIZE} is allocated by pytorch", text) or _gib(
-        rf"{_SIZE} already allocated", text
-    )
-    reserved = _gib(rf"{_SIZE} is reserved by pytorch but", text) or 0.0
-    reserved_total = _gib(rf"{_SIZE} reserved in total", text)
-    mine = max((own or 0.0) + reserved, reserved_total or 0.0)
+    sizes = _sizes(text)
     lines = tuple(matches[:2])
-    if total and own is not None and total - free - mine > 0.4 * total:
-        why = f"This process holds {mine:.1f} of {total:.1f} GiB, and {free:.1f} GiB are free."
+    if sizes.held_by_others():
+        why = f"This process holds {sizes.mine():.1f} of {sizes.total:.1f} GiB of the GPU."
         yield Evidence("oom_gpu_used_by_other_process", 0.93, why, lines, "oom")
         yield Evidence("oom_model_too_large", 0.5, "", lines, "oom")
         return
+    is_sized = sizes.total is not None or sizes.own is not None or "tried to allocate" in text
     others = found.get("oom-process", [])
-    sized = total is not None or own is not None or "tried to allocate" in text
-    held = [match for match in found.get("smi-process", ()) if int(match.groups[0]) > 500]
-    if len(held) > 1 and own is None:
-        why = f"{len(held)} processes hold GPU memory."
-        yield Evidence("oom_gpu_used_by_other_process", 0.85, why, tuple(held[:3]), "oom")
-    if "other-prose" in found:
-        others_lines = tuple(found["other-prose"][:1])
-        yield Evidence(
-            "oom_gpu_used_by_other_process", 0.9 if not sized else 0.6, "", others_lines, "oom"
-        )
-    full = [match for match in found.get("smi-memory", ()) if _is_full(match)]
-    if full and not sized:
-        why = "The GPU is full before this job starts."
-        yield Evidence("oom_gpu_used_by_other_process", 0.85, why, tuple(full[:1]), "oom")
-    if len(others) > 1 and own is None:
-        yield Evidence(
-            "oom_gpu_used_by_other_process",
-            0.85,
-            "Several processes hold memory.",
-            tuple(others[:3]),
-            "oom",
-        )
+    if sizes.own is None and len(others) > 1:
+        yield from _others("Several processes hold memory.", 0.85, others)
         yield Evidence("oom_model_too_large", 0.5, "", lines, "oom")
         return
-    yield Evidence("oom_model_too_large", 0.9 if sized else 0.65, "", lines, "oom")
-    if not sized or others:
+    held = [match for match in found.get("smi-process", ()) if int(match.groups[0]) > 500]
+    if sizes.own is None and len(held) > 1:
+        yield from _others(f"{len(held)} processes hold GPU memory.", 0.85, held)
+    full = [match for match in found.get("smi-memory", ()) if _is_full(match)]
+    if full and not is_sized:
+        yield from _others("The GPU is full before this job starts.", 0.85, full)
+    yield from _others("", 0.6 if is_sized else 0.9, found.get("other-prose", []))
+    yield Evidence("oom_model_too_large", 0.9 if is_sized else 0.65, "", lines, "oom")
+    if not is_sized or others:
         yield Evidence("oom_gpu_used_by_other_process", 0.45, "", lines, "oom")
+
+
+def _others(why: str, strength: float, matches: list[Match]) -> Iterator[Evidence]:
+    if matches:
+        lines = tuple(matches[:3])
+        yield Evidence("oom_gpu_used_by_other_process", strength, why, lines, "oom")
 
 
 def rule_little_free(report: Report, found: Found) -> Iterator[Evidence]:
