@@ -143,3 +143,27 @@ def test_train_refuses_what_does_not_fit() -> None:
     large = Card(name="large", memory_bytes=80 * GIB, capability=None)
     require_fit(planned_memory(found, large, 512), "job.yaml")
     require_fit(None, "job.yaml")
+
+
+@pytest.mark.slow
+def test_a_trace_stands_beside_the_prediction(
+    job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--trace` counts the model's own code in a process of its own; the two agree within 3 %."""
+    small = ("--set", f"model.name_or_path={CONFIGS / 'TinyLlama-1.1B'}", "--set",
+             "data.max_length=256", "--gpu", "T4", "--trace")  # fmt: skip
+    _, facts = plan(capsys, job, *small)
+    trace = facts["trace"]
+    assert trace["predicted_bytes"] / trace["counted_bytes"] == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.slow
+def test_a_trace_that_cannot_run_says_why(
+    job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last line of the model's code is in the refusal."""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text('{"model_type": "no-such"}', encoding="utf-8")
+    arguments = ["plan", str(job), "--set", f"model.name_or_path={tmp_path / 'm'}", "--trace"]
+    assert main(arguments) == EXIT_REFUSED
+    assert "plan-trace-failed" in capsys.readouterr().err
