@@ -72,6 +72,24 @@ def rule_wsl_mount(report: Report, found: Found) -> Iterator[Evidence]:
         )
 
 
+def rule_blind_wsl(report: Report, found: Found) -> Iterator[Evidence]:
+    """CUDA sees no GPU under WSL: libcuda is not found, or Windows hands over none."""
+    blind = report.cuda_available is False or {"no-gpu-prose", "no-device"} & found.keys()
+    if report.platform != "wsl" or not blind or report.is_cpu_build:
+        return
+    old = found.get("windows-build", [])
+    if old:
+        yield Evidence(
+            "wsl_gpu_not_exposed",
+            0.8,
+            "Windows 10 before 21H2 has no CUDA in WSL2.",
+            tuple(old[:1]),
+            "blind-wsl",
+        )
+    cause_id = "wsl_libcuda_not_found" if report.driver else "wsl_gpu_not_exposed"
+    yield Evidence(cause_id, 0.5, "", line_of(report, "available", "driver"), "blind-wsl")
+
+
 def rule_wsl_tcc(report: Report, found: Found) -> Iterator[Evidence]:
     """A card in TCC mode is not projected into WSL."""
     rows = found.get("wsl-tcc", [])
@@ -89,5 +107,6 @@ RULES = (
     rule_small_shm,
     rule_wsl_driver,
     rule_wsl_mount,
+    rule_blind_wsl,
     rule_wsl_tcc,
 )

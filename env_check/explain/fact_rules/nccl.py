@@ -55,6 +55,9 @@ def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
     if alone and ("nccl-tests" in found or (consumer and "ranks" in found)):
         why = "The GPUs wait for each other without an error."
         yield Evidence("nccl_p2p_broken", 0.5, why, tuple(found["p2p-hang"][:1]), "p2p-hang")
+    if alone and "p2p-mentioned" in found:
+        lines = tuple(found["p2p-mentioned"][:1])
+        yield Evidence("nccl_p2p_broken", 0.6, "", lines, "p2p-hang")
     shown = [match for id in ("p2p-path", "p2p-test") for match in found.get(id, ())]
     if shown and "p2p-hang" in found:
         yield Evidence("nccl_p2p_broken", 0.75, "", tuple(shown[:1]), "p2p-hang")

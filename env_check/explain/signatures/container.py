@@ -37,6 +37,7 @@ ROWS: tuple[S, ...] = (
     S("wsl-dxg", "wsl_gpu_not_exposed", 0.85, "dxg ioctl", r"/dev/dxg[^\n]{0,40}(?:no such file|cannot|not there|(?:is )?missing|does(?:n't| not) exist|not found|(?:is )?not present|is absent|disappeared)|no /dev/dxg\b|dxgkio_query_adapter_info: ioctl failed|dxgk: dxgkio_\w+: ioctl failed|dxgkio_is_feature_enabled: ioctl failed", "shell, WSL kernel"),
     S("wsl-one", "wsl_gpu_not_exposed", 0.6, "microsoft wsl wslversion running stopped", r"\b4\.4\.0-\d+-microsoft\b|\bwsl ?(?:version)?:? ?1\b|(?:running|stopped) +1 *$", "uname of WSL1", "This is WSL1, which has no GPU."),
     S("wsl-tcc", "", 0.0, "tcc", r"^\|[^\n]{0,120}\btcc\b", "nvidia-smi on Windows"),
+    S("windows-build", "", 0.0, "windows 1836 1904 2004 20h2 21h1", r"(?:10\.0\.|build )1(?:8362|8363|9041|9042|9043)\b|windows 10[^\n]{0,30}\b(?:1903|1909|2004|20h2|21h1)\b", "ver, winver", "Windows 10 before 21H2 has no CUDA in WSL2."),
     S("dockerfile-driver", "", 0.0, "apt dnf yum", r"(?:^|\d\] |: )run [^\n]{0,160}(?:apt(?:-get)?|yum|dnf) (?:-\S+ )?install[^\n]{0,200}(?:nvidia-(?:driver|utils|headless)|libnvidia-(?:compute|gl)|cuda-drivers)", "Dockerfile"),
     S("smi-segfault", "driver_missing_or_not_loaded", 0.4, "segmentation", r"nvidia-smi\b[^\n]{0,160}\n?[^\n]{0,160}segmentation fault|segmentation fault[^\n]{0,120}nvidia-smi", "shell"),
     S("smi-cuda-err", "driver_missing_or_not_loaded", 0.5, "err", r"driver version: [\d.]+ +cuda version: err!", "nvidia-smi", "nvidia-smi cannot load libcuda."),
