@@ -51,10 +51,12 @@ job = Job.model_validate({
 started = time.perf_counter()
 tokenizer = load_tokenizer(Path(model))
 found = prepare(job, tokenizer, where=lambda key: Where(file="job"), cache=Path(cache))
-usage = resource.getrusage(resource.RUSAGE_SELF)
+seconds = time.perf_counter() - started
+own, workers = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 print(json.dumps({
-    "from_cache": found.report.from_cache, "seconds": time.perf_counter() - started,
-    "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024,
+    "from_cache": found.report.from_cache, "seconds": seconds,
+    "cpu_seconds": own.ru_utime + own.ru_stime + workers.ru_utime + workers.ru_stime,
+    "peak_bytes": own.ru_maxrss * 1024, "peak_bytes_of_a_worker": workers.ru_maxrss * 1024,
     "samples": found.train.num_samples, "tokens": found.train.num_tokens,
 }))
 """
