@@ -74,8 +74,12 @@ def execute(client: Any, container: str, command: list[str]) -> str:
     return str(client.exec_start(client.exec_create(container, command)["Id"]).decode())
 
 
-def write_job(folder: Path, model: Path, *, max_steps: int) -> None:
-    """Write job.json, its rows and its model into a folder."""
+def write_job(folder: Path, model: Path, *, max_steps: int, tracking: str = "none") -> None:
+    """Write job.json, its rows and its model into a folder.
+
+    Args:
+        tracking: where MLflow stands, such as sqlite:///….
+    """
     shutil.copytree(model, folder / "model")
     rows = [
         {"messages": [{"role": "user", "content": f"question {number}"},
@@ -90,6 +94,6 @@ def write_job(folder: Path, model: Path, *, max_steps: int) -> None:
                  "max_length": 256},
         "train": {"max_steps": max_steps, "effective_batch_size": 2},
         "checkpoint": {"save_steps": 1_000_000},
-        "tracking": {"mlflow": {"uri": "none"}},
+        "tracking": {"mlflow": {"uri": tracking}},
     }  # fmt: skip
     (folder / "job.json").write_text(json.dumps(job))

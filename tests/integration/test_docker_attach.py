@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from runner.backends.docker import DockerBackend
 from runner.cli import main
 from runner.container.engine import connect
 from runner.record.checkpoint import newest_valid
+from runner.record.delivery import read_tracking
 from runner.record.journal import read_events
 from runner.record.layout import RunDir
 from runner.record.state import list_runs, read_state
@@ -32,6 +35,7 @@ from tests.integration.containers import (
 )
 
 pytestmark = pytest.mark.docker
+NUM_STEPS = 20
 
 
 @dataclass
@@ -86,8 +90,12 @@ def steps_of(run: RunDir) -> list[int]:
 def test_attach_brings_a_left_run_to_its_end(
     command: Command, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Unattended it says so and is not resumed; attached it ends finished, every step once."""
-    write_job(command.folder, tiny_model, max_steps=40)
+    """Unattended it says so and is not resumed; attached it ends finished, every step once.
+
+    Here and in MLflow, where the first supervisor's follower has begun.
+    """
+    store = f"sqlite:///{command.folder}/mlflow.db"
+    write_job(command.folder, tiny_model, max_steps=NUM_STEPS, tracking=store)
     run = command.train()
     wait_until(first_step(run))
     command.kill_supervisor()
@@ -95,9 +103,14 @@ def test_attach_brings_a_left_run_to_its_end(
     assert main(["resume", run.run_id, "--backend", "docker", "--offline"]) == 1
     assert f"trainbox attach {run.run_id}" in capsys.readouterr().err
     assert main(["attach", run.run_id]) == 0
-    assert read_state(run).status == "finished" and steps_of(run) == list(range(1, 41))
+    assert read_state(run).status == "finished" and steps_of(run) == list(range(1, NUM_STEPS + 1))
     assert len([e for e in read_events(run.journal) if e["event"] == "start"]) == 1
     assert list(run.adapter.glob("*.safetensors"))
+    wait_until(lambda: read_tracking(run).is_complete or None)
+    with closing(sqlite3.connect(command.folder / "mlflow.db")) as store:
+        assert store.execute("select status from runs").fetchall() == [("FINISHED",)]
+        sent = store.execute("select step from metrics where key = 'train/loss' order by step")
+        assert [step for (step,) in sent] == list(range(1, NUM_STEPS + 1))
     assert container_of(run) not in names_of_containers()
 
 
