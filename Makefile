@@ -8,7 +8,7 @@ JOB ?= jobs/demo.yaml
 VARIANT ?= cpu
 
 .DEFAULT_GOAL = help
-.PHONY: help setup setup-dev lock lock-check format lint types test test-docker check check-env image up down plan train clean
+.PHONY: help setup setup-dev lock lock-check format lint types test test-docker test-faults check check-env image up down plan train clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +40,9 @@ test: setup-dev  ## run the tests (TESTS=file or TESTS=pattern for some)
 
 test-docker: setup-dev  ## run the tests that need a Docker engine; builds the image
 	@$(BIN)/python -m pytest -m docker $(if $(TESTS),-k "$(TESTS)")
+
+test-faults: setup-dev  ## kill and damage runs for as long as you like (ARGS="--kills 50 --seed 2")
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(or $(ARGS),--kills 200 --seed 1 --damage 0.3)
 
 check: lint types test  ## what CI runs: lint, types, test
 
