@@ -34,6 +34,12 @@ Exit code 1 where it does not fit the card.
 """
 
 
+NO_CONFIG = (
+    "the model's configuration would have to be fetched; leave out --no-data, or name a folder that "
+    "holds its config.json"
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser)
     parser.add_argument("--no-data", action="store_true", help="job and model alone, no data")
@@ -114,6 +120,8 @@ def plan_without_data(args: argparse.Namespace, loaded: LoadedJob, data: str) ->
         print(render_decisions(decide.made))
         if config:
             print(f"\n{render_memory(*memory)}")
+        else:
+            print(f"\ndevice memory  not predicted: {NO_CONFIG}")
         if traced:
             print(traced.render())
     return exit_code(planned)
