@@ -44,8 +44,8 @@ def promise_of_versions(versions: Mapping[str, str], machine: str = "x86_64") ->
         return None
     bitsandbytes = versions["bitsandbytes"]
     build = support.torch_build(torch, machine=machine)
-    library = build and support.bnb_library(bitsandbytes, build.cuda)
-    floor = build and support.driver_floor(build.cuda)
+    library = support.bnb_library(bitsandbytes, build.cuda) if build else None
+    floor = support.driver_floor(build.cuda) if build else None
     if build is None or library is None or floor is None:
         raise LookupError(f"no table knows torch {torch} with bitsandbytes {bitsandbytes}")
     return Promise(
