@@ -9,11 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, Optional
 
-from env_check import render
-from env_check.choose import choose
-from env_check.findings import exit_code
-from env_check.gather import Refused, add_gathering_arguments, gather
-from env_check.judge import judge
+from env_check.refused import Refused
 
 EXIT_REFUSED = 2
 SUB_COMMANDS = {
@@ -54,7 +50,7 @@ def refuse(error_id: str, what: str, *, fix: str) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the check itself; sub-commands have their own."""
     commands = "\n".join(f"  {name:<8} {line}" for name, line in SUB_COMMANDS.items())
-    parser = Parser(
+    return Parser(
         prog="env-check",
         usage="env-check [options] | env-check {collect,explain,choose} …",
         description="Find the broken layer of a training machine, why, and what mends it.\n\n"
@@ -62,15 +58,6 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_check_arguments(parser)
-    return parser
-
-
-def add_check_arguments(parser: argparse.ArgumentParser) -> None:
-    shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--json", action="store_true", help="print JSON (docs/env-check.md)")
-    shape.add_argument("--markdown", action="store_true", help="print Markdown for an issue")
-    add_gathering_arguments(parser)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -78,8 +65,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments and arguments[0] in SUB_COMMANDS:
-            return _sub_command(arguments[0], arguments[1:])
-        return check(build_parser().parse_args(arguments))
+            name, *rest = arguments
+            parser = Parser(prog=f"env-check {name}", description=SUB_COMMANDS[name])
+            return _run(name, parser, rest)
+        return _run("check", build_parser(), arguments)
     except Refused as refused:
         return refuse(refused.error_id, str(refused), fix=refused.fix)
     except BrokenPipeError:  # the reader has gone, as in `env-check | head`
@@ -87,18 +76,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 0
 
 
-def _sub_command(name: str, arguments: list[str]) -> int:
+def _run(name: str, parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Run a command; only its own module is imported."""
     module = importlib.import_module(f"env_check.commands.{name}")
-    parser = Parser(prog=f"env-check {name}", description=SUB_COMMANDS[name])
     module.add_arguments(parser)
     code: int = module.run(parser.parse_args(arguments))
     return code
-
-
-def check(args: argparse.Namespace) -> int:
-    """Facts, findings, report: the order of every check."""
-    facts = gather(args)
-    findings, choice = judge(facts), choose(facts)
-    show = render.as_json if args.json else render.markdown if args.markdown else render.text
-    sys.stdout.write(show(facts, findings, choice))
-    return exit_code(findings)

@@ -11,6 +11,7 @@ from typing import Any, Optional
 from env_check.collect import collect
 from env_check.facts import Facts, FactsError, Requirements, versioned
 from env_check.inference import has_gpu, needs_hub, with_image
+from env_check.refused import Refused
 from env_check.system import LocalSystem
 
 HAND_OVER = "trainbox check --job JOB --print-requirements > FILE"
@@ -26,14 +27,6 @@ def add_gathering_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--requirements", metavar="FILE", help="compare with what a job wants (docs/env-check.md)"
     )
-
-
-class Refused(Exception):
-    """A request that cannot be served: its error id and the fix."""
-
-    def __init__(self, error_id: str, what: str, *, fix: str) -> None:
-        super().__init__(what)
-        self.error_id, self.fix = error_id, fix
 
 
 def gather(args: argparse.Namespace) -> Facts:
