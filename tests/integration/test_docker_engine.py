@@ -34,7 +34,7 @@ while True:
 
 
 class Engine:
-    """A dockerd with folders and socket of its own, no network, and containerd beside it."""
+    """A dockerd with folders, socket and network of its own, and containerd beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,6 +54,7 @@ class Engine:
         (self.folder / "daemon.json").write_text(json.dumps({"live-restore": live_restore}))
         (self.folder / "pid").unlink(missing_ok=True)
         self._daemon = self._started(
+            "unshare", "--net",  # an engine without a bridge removes the one of this machine's
             "dockerd", "--data-root", str(self.folder / "root"), "--exec-root",
             str(self.folder / "exec"), "--host", self.host, "--pidfile", str(self.folder / "pid"),
             "--config-file", str(self.folder / "daemon.json"), "--bridge", "none",
