@@ -16,6 +16,7 @@ SOURCES = {
     "PR 182849": "pytorch/pytorch#182849",
     "printed list": "the list that the warning of those wheels prints (andreimargeloiu/WPFS#3)",
     "torch 2.13": "torch/cuda/__init__.py of 2.13.0, PYTORCH_RELEASES_CODE_CC and DEVICE_REQUIREMENT",
+    "wheel": "torch._C._cuda_getArchFlags() of the published wheel, read while its image was built",
     "build script": "pytorch/pytorch .ci/manywheel/build_cuda.sh and build_env_setup.py",
 }
 
@@ -107,7 +108,11 @@ ARCH_LISTS: tuple[tuple[str, str, str, str, tuple[str, ...], str, str], ...] = (
      ("7.5", "8.0", "8.6", "9.0", "10.0", "12.0"), "", "torch 2.13"),
     ("2.13", "2.13", "cu129", "aarch64",
      ("8.0", "9.0", "10.0", "12.0"), "", "torch 2.13"),
-    ("2.9", "2.15", "cu130", "x86_64",
+    ("2.9", "2.12", "cu130", "x86_64",
+     ("7.5", "8.0", "8.6", "9.0", "10.0", "12.0"), "12.0", "PR 164471; build script"),
+    ("2.13", "2.13", "cu130", "x86_64",
+     ("7.5", "8.0", "8.6", "9.0", "10.0", "12.0"), "", "wheel"),
+    ("2.14", "2.15", "cu130", "x86_64",
      ("7.5", "8.0", "8.6", "9.0", "10.0", "12.0"), "12.0", "PR 164471; build script"),
     ("2.9", "2.15", "cu130", "aarch64",
      ("8.0", "9.0", "10.0", "11.0", "12.0"), "12.0", "PR 164471; build script"),
