@@ -233,6 +233,8 @@ class Resources(Section):
     """Memory limit of the container, in GiB; null sets none."""
     shm_gib: Annotated[float, Field(gt=0.0)] = 2.0
     """Shared memory of the container, in GiB."""
+    memlock: bool = False
+    """No limit on locked (pinned) memory in the container; the engine must have the right itself."""
     num_workers: Annotated[int, Field(ge=0, le=64)] = 2
     """Data loader processes."""
 

@@ -42,7 +42,7 @@ def container_settings(
         request: for a GPU; None gives none.
         kind: of the engine.
     """
-    from docker.types import LogConfig, Mount
+    from docker.types import LogConfig, Mount, Ulimit
 
     resources = plan.job["resources"]
     memory = int(resources["memory_gib"] * GIB) if resources["memory_gib"] else None
@@ -69,6 +69,7 @@ def container_settings(
             security_opt=["no-new-privileges:true"],
             pids_limit=PIDS,
             shm_size=int(resources["shm_gib"] * GIB),
+            ulimits=[Ulimit(name="memlock", soft=-1, hard=-1)] if resources["memlock"] else None,
             mem_limit=memory,
             memswap_limit=memory,
             tmpfs={TEMPORARY: "mode=1777", KERNELS: "exec,mode=1777"},
