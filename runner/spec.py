@@ -234,7 +234,7 @@ class Resources(Section):
     shm_gib: Annotated[float, Field(gt=0.0)] = 2.0
     """Shared memory of the container, in GiB."""
     memlock: bool = False
-    """No limit on locked (pinned) memory in the container; the engine must have the right itself."""
+    """No limit on locked (pinned) memory in the container; the engine must have that right."""
     num_workers: Annotated[int, Field(ge=0, le=64)] = 2
     """Data loader processes."""
 

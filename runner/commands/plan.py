@@ -35,8 +35,8 @@ Exit code 1 where it does not fit the card.
 
 
 NO_CONFIG = (
-    "the model's configuration would have to be fetched; leave out --no-data, or name a folder that "
-    "holds its config.json"
+    "the model's configuration would have to be fetched; leave out --no-data, or name a folder "
+    "that holds its config.json"
 )
 
 

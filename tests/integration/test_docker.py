@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -168,6 +169,21 @@ def test_the_container_has_no_rights_and_sigterm_leaves_a_checkpoint(
     assert newest is not None and not skipped
     process.kill()
     assert container_of(run) not in names_of_containers()
+
+
+def test_limits_that_were_asked_for_hold_inside(launch: Launch) -> None:
+    """Memory, shared memory and locked memory are what the job says."""
+    resources = {"memory_gib": 3, "shm_gib": 0.25, "memlock": True}
+    run, process = launch(resources=resources, train={"max_steps": 100_000})
+    wait_until(first_step(run))
+    client = connect()
+    host = client.inspect_container(container_of(run))["HostConfig"]
+    assert host["Memory"] == host["MemorySwap"] == 3 << 30
+    assert "256M" in in_container(client, run, ["df", "-h", "/dev/shm"])
+    limits = in_container(client, run, ["cat", "/proc/1/limits"])
+    assert re.search(r"Max locked memory\s+unlimited\s+unlimited", limits)
+    client.close()
+    process.kill()
 
 
 def test_nothing_answers_from_inside_a_training_container(
