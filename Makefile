@@ -41,8 +41,8 @@ test: setup-dev  ## run the tests (TESTS=file or TESTS=pattern for some)
 test-docker: setup-dev  ## run the tests that need a Docker engine; builds the image
 	@$(BIN)/python -m pytest -m docker $(if $(TESTS),-k "$(TESTS)")
 
-test-faults: setup-dev  ## kill and damage runs for as long as you like (ARGS="--kills 50 --seed 2")
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(or $(ARGS),--kills 200 --seed 1 --damage 0.3)
+test-faults: setup-dev  ## kill, starve and damage runs; for hours with ARGS="--kills 200 --seed 1 --damage 0.3"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(ARGS),tests.faults $(ARGS),pytest -m faults)
 
 check: lint types test  ## what CI runs: lint, types, test
 

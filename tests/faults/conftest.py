@@ -9,6 +9,15 @@ import pytest
 from tests.faults.campaign import References
 from tests.forked_trainer import ForkedTrainer
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies here: `make test-faults` runs it."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("faults")
+
 
 @pytest.fixture(scope="session")
 def references(

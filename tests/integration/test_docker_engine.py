@@ -76,9 +76,12 @@ class Engine:
         self._daemon.wait(timeout=60)
 
     def close(self) -> None:
-        """End containerd."""
+        """End containerd, and undo the mounts that an engine leaves."""
         self._containerd.terminate()
         self._containerd.wait(timeout=60)
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for place in reversed([each for each in mounts if each.startswith(f"{self.folder}/")]):
+            subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @pytest.fixture(scope="module")
