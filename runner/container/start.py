@@ -64,6 +64,14 @@ def start_error(text: str, run: RunDir) -> BackendError:
             fix="share it (Docker Desktop: Settings, Resources, File sharing), unset DOCKER_HOST, "
             "or train without Docker: --backend host",
         )
+    if "rlimit" in text:
+        return BackendError(
+            id="docker-no-memlock",
+            what=f"this Docker engine may not lift the limit on locked memory: {text.strip()}",
+            where=str(run.path),
+            why="the job says `resources.memlock: true`, and the engine has not that right itself",
+            fix="leave it out: `--set resources.memlock=false`; one card trains without it",
+        )
     return BackendError(
         id="docker-start-failed",
         what=f"the Docker engine does not start the container: {text.strip()}",

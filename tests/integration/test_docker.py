@@ -172,14 +172,27 @@ def test_the_container_has_no_rights_and_sigterm_leaves_a_checkpoint(
 
 
 def test_limits_that_were_asked_for_hold_inside(launch: Launch) -> None:
-    """Memory, shared memory and locked memory are what the job says."""
-    resources = {"memory_gib": 3, "shm_gib": 0.25, "memlock": True}
+    """Memory and shared memory are what the job says."""
+    resources = {"memory_gib": 3, "shm_gib": 0.25}
     run, process = launch(resources=resources, train={"max_steps": 100_000})
     wait_until(first_step(run))
     client = connect()
     host = client.inspect_container(container_of(run))["HostConfig"]
     assert host["Memory"] == host["MemorySwap"] == 3 << 30
     assert "256M" in in_container(client, run, ["df", "-h", "/dev/shm"])
+    client.close()
+    process.kill()
+
+
+def test_locked_memory_is_unlimited_or_the_engine_says_that_it_may_not(launch: Launch) -> None:
+    """An engine without that right itself cannot give it; the error names the key of the job."""
+    try:
+        run, process = launch(resources={"memlock": True}, train={"max_steps": 100_000})
+    except BackendError as error:
+        assert error.id == "docker-no-memlock" and "resources.memlock=false" in error.fix
+        return
+    wait_until(first_step(run))
+    client = connect()
     limits = in_container(client, run, ["cat", "/proc/1/limits"])
     assert re.search(r"Max locked memory\s+unlimited\s+unlimited", limits)
     client.close()
