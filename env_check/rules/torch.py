@@ -280,7 +280,7 @@ def _package_of(library: str, packages: dict[str, str]) -> list[str]:
 def _differs(library: str, installed: str) -> bool:
     """Tell whether a file is of the same major and another version than the wheel's."""
     mine, theirs = support.version(_parts(library)[1]), support.version(installed)
-    return len(mine) > 1 and mine[0] == theirs[0] and mine[:2] != theirs[:2]
+    return len(mine) > 1 and mine[:1] == theirs[:1] and mine[:2] != theirs[:2]
 
 
 def _is_older(library: str, installed: str) -> bool:
