@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,20 @@ PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 
 
 def find_compose() -> list[str]:
-    """Return the start of a command: `docker compose`, or the program `docker-compose`.
+    """Return the start of a command: `docker compose`, `docker-compose`, or the one of our own lock.
 
     Raises:
         BackendError: neither is installed.
     """
-    for asked in ("docker compose version --short", "docker-compose version --short"):
+    own = str(Path(sys.executable).with_name("docker-compose"))
+    for command in (["docker", "compose"], ["docker-compose"], [own]):
         try:
-            done = _run(asked.split())
+            done = _run([*command, "version", "--short"])
         except OSError:
             continue
         version = re.match(r"v?(\d+)\.", done.stdout)
         if done.returncode == 0 and version and int(version[1]) >= FIRST_VERSION:
-            return asked.split()[:-2]
+            return command
     raise BackendError(
         id="tracking-no-compose",
         what="there is no Docker Compose: neither `docker compose` nor `docker-compose` 2 or newer",

@@ -58,12 +58,23 @@ def test_the_plugin_is_taken_before_the_program(
     assert compose.find_compose() == found
 
 
+def test_the_one_of_our_lock_serves_where_the_machine_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program lies beside the Python that runs, which need not be on the PATH."""
+    write_program(tmp_path / "venv", "docker-compose", "echo 5.6.1")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "venv/python"))
+    assert compose.find_compose() == [str(tmp_path / "venv/docker-compose")]
+
+
 def test_compose_of_the_first_version_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compose 1 does not read our file: it counts as absent, and the error says what to install."""
     write_program(tmp_path / "bin", "docker-compose", "echo 1.29.2")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     with pytest.raises(BackendError, match="tracking-no-compose") as caught:
         compose.find_compose()
     assert "docker-compose-plugin" in caught.value.fix
