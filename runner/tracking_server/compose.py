@@ -34,7 +34,7 @@ PORT_TAKEN = re.compile(r"port is already allocated|address already in use")
 
 
 def find_compose() -> list[str]:
-    """Return the start of a command: `docker compose`, `docker-compose`, or the one of our own lock.
+    """Return the start of a command: `docker compose`, `docker-compose`, or that of our own lock.
 
     Raises:
         BackendError: neither is installed.
