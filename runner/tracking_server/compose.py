@@ -39,7 +39,7 @@ def find_compose() -> list[str]:
     Raises:
         BackendError: neither is installed.
     """
-    own = str(Path(sys.executable).with_name("docker-compose"))
+    own = str(Path(sys.executable).parent / "docker-compose")
     for command in (["docker", "compose"], ["docker-compose"], [own]):
         try:
             done = _run([*command, "version", "--short"])
