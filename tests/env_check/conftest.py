@@ -12,10 +12,10 @@ import pytest
 def image_name() -> str:
     """A local image with a python3, without asking any registry."""
     if shutil.which("docker") is None:
-        pytest.skip("needs a Docker engine")
+        pytest.fail("needs a Docker engine")
     command = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"]
     names = subprocess.run(command, capture_output=True, text=True).stdout.split()
     ours = [name for name in names if name.startswith("trainbox") and "<none>" not in name]
     if not ours:
-        pytest.skip("needs a local image of trainbox or its base")
+        pytest.fail("needs a local image of trainbox or its base")
     return ours[0]

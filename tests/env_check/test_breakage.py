@@ -261,8 +261,9 @@ def test_a_probe_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_engine_without_gpu_runtime_is_named() -> None:
     """A real engine that knows no NVIDIA runtime, on a host with a GPU, gives CTR412."""
     engine = PROBES["engine"][0](LocalSystem())
-    if not isinstance(engine.server_version, str) or "nvidia" in engine.runtimes:
-        pytest.skip("needs a Docker engine without GPU runtime")
+    assert isinstance(engine.server_version, str), "no Docker engine answers"
+    if "nvidia" in engine.runtimes:
+        pytest.skip("this engine has a GPU runtime")
     assert ids(replace(HEALTHY, engine=engine)) == ["CTR412"]
 
 

@@ -97,7 +97,7 @@ def base(backend: DockerBackend, tmp_path_factory: pytest.TempPathFactory) -> tu
 def engine(base: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine that holds the base image."""
     if os.getuid() != 0 or shutil.which("dockerd") is None:
-        pytest.skip("starts an engine of its own: needs root and dockerd")
+        pytest.fail("starts an engine of its own: needs root and dockerd")
     engine = Engine(tmp_path_factory.mktemp("engine"))
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("DOCKER_HOST", engine.host)
