@@ -17,7 +17,8 @@ if ! dpkg-query --show "${needed[@]}" >/dev/null 2>&1; then
 fi
 
 if ! docker info >/dev/null 2>&1; then
-  setsid dockerd >>"$LOG" 2>&1 </dev/null &
+  # Without 3>&- the daemon would hold the caller's $(…) open for as long as it lives.
+  setsid dockerd >>"$LOG" 2>&1 3>&- </dev/null &
   for _ in {1..60}; do docker info >/dev/null 2>&1 && break; sleep 0.5; done
   docker info >/dev/null || { tail -n 20 "$LOG"; exit 1; }
 fi
