@@ -79,6 +79,8 @@ def main() -> int:
 
 def train(folder: Path, num_saves: int) -> int:
     """Train with a save of each kind in turn; return the bytes of a checkpoint."""
+    from torch.serialization import set_crc32_options
+
     from runner.plan import read_plan
     from runner.record import checkpoint
     from runner.record.heartbeat import Heartbeat
@@ -95,7 +97,9 @@ def train(folder: Path, num_saves: int) -> int:
         if self.state.global_step % 2:
             timed("ours", ours)(self, model, trial)
         else:
+            set_crc32_options(True)  # as PyTorch does unless asked; ours turns it off
             timed("stock", Trainer._save_checkpoint)(self, model, trial)
+            set_crc32_options(False)
             shutil.rmtree(run.staging)
 
     ours = Recorded._save_checkpoint
