@@ -35,8 +35,9 @@ lint: setup-dev  ## check style and format
 types: setup-dev  ## check types
 	@$(BIN)/mypy
 
+# All of them on every core; a file's tests share servers and processes, so they stay together.
 test: setup-dev  ## run the tests (TESTS=file or TESTS=pattern for some)
-	@$(BIN)/python -m pytest $(if $(wildcard $(firstword $(subst ::, ,$(TESTS)))),$(TESTS),$(if $(TESTS),-k "$(TESTS)"))
+	@$(BIN)/python -m pytest $(if $(TESTS),,--numprocesses logical --maxprocesses 4 --dist loadfile) $(if $(wildcard $(firstword $(subst ::, ,$(TESTS)))),$(TESTS),$(if $(TESTS),-k "$(TESTS)"))
 
 test-docker: setup-dev  ## run the tests that need a Docker engine; builds the image
 	@$(BIN)/python -m pytest -m docker $(if $(TESTS),-k "$(TESTS)")
