@@ -18,8 +18,8 @@ from pathlib import Path
 from runner.errors import BackendError
 from runner.record.delivery import Delivery, Target, last_event, only_sender
 from runner.record.journal import read_from
-from runner.record.layout import RunDir
-from runner.record.mlflow_run import set_environment
+from runner.record.layout import RunDir, size_of
+from runner.record.mlflow_run import UPLOAD_BYTES_PER_SECOND, load, set_environment
 from runner.record.state import is_locked, read_state
 from runner.record.system_metrics import SystemRecord
 from runner.tracking_server import server as tracking_server
@@ -29,6 +29,7 @@ WAIT_FOR_STEP_SECONDS = 0.5
 SEND_EVERY_SECONDS = 2.0
 MAX_BACKOFF_SECONDS = 30.0
 START_SERVER_SECONDS = 600  # where nothing but a container serves, its image may have to be built
+LAST_SECONDS = 120  # for all that is left to send but the adapter
 CLOSE_TRIES_SECONDS = 3.0  # how long a server that fails is asked again at the end
 
 
@@ -63,7 +64,9 @@ class Follow:
         self._run = run
         self._job_target = job_target
         self._delivery = Delivery(run, self._target)
-        self._delivery.note(started_server=False, expects_seconds=0)
+        self._delivery.note(started_server=False)
+        self._delivery.guarded("load MLflow", load)
+        self._delivery.note(expects_seconds=0)
         self._system: SystemRecord | None = None
         self._start_failure: BackendError | None = None
         self._has_met_server = False
@@ -81,9 +84,13 @@ class Follow:
             next_try = time.monotonic() + (0 if is_delivered else backoff)
 
     def close(self) -> None:
-        """Send the rest and the final status; ask a failing server again for three seconds."""
+        """Send the rest and the final status; ask a failing server again for three seconds.
+
+        Nobody waits for this for long: what hangs where no time-out reaches is ended by an alarm.
+        """
         if self._system is not None:
             self._system.close()
+        signal.alarm(LAST_SECONDS + size_of(self._run.adapter) // UPLOAD_BYTES_PER_SECOND)
         deadline = time.monotonic() + CLOSE_TRIES_SECONDS
         while not self._delivery.close(read_state(self._run).status):
             if time.monotonic() > deadline:

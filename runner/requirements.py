@@ -84,14 +84,17 @@ def least_device_bytes(job: Job, model: ModelSize) -> int:
 
 
 def run_bytes(job: Job, model: ModelSize) -> int:
-    """Return the checkpoints kept, the one being written, and the result."""
+    """Return the checkpoints kept, the one being written, as much to spare, and the result.
+
+    A checkpoint is written only where there is room for two (`runner.train.saver`).
+    """
     arch = find_architecture(model.config)
     if arch is None:
         return 0
     trained = num_trained(arch, smallest_step(job))
     checkpoint = trained * (FLOAT32 + MOMENTS.get(job.train.optim, ADAM_MOMENTS))
     width = ITEMSIZE[job.model.dtype] if job.method == "full" else FLOAT32
-    return (job.checkpoint.keep + 1) * checkpoint + trained * width
+    return (job.checkpoint.keep + 2) * checkpoint + trained * width
 
 
 def smallest_step(job: Job) -> Settings:

@@ -84,8 +84,7 @@ def _without_batch(plan: Plan, events: Sequence[Event]) -> Revision | None:
     warnings = [event for event in events if event["event"] == "warning"]
     skipped = {event["step"] for event in warnings if event["id"] == BATCH_SKIPPED}
     bad = [event for event in warnings if event["id"] == NOT_FINITE]
-    # float16 asks its gradient scaler for a step in which nothing was computed, and stops
-    if not bad or len(skipped) >= MOST_SKIPPED or plan.training.compute_dtype == "float16":
+    if not bad or len(skipped) >= MOST_SKIPPED:
         return None
     step, rows = bad[-1]["step"], bad[-1]["rows"]
     if step in skipped:

@@ -47,6 +47,7 @@ class Supervisor:
             that it takes; infinite: for ever.
         say: told what a person should know besides.
         notes: id and message of warnings about how the run goes on, for the journal.
+        may_revise: whether a failed attempt may be followed by a smaller one.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Supervisor:
         stall_seconds: float | None = None,
         say: Callable[[str], None] = lambda line: None,
         notes: Sequence[tuple[str, str]] = (),
+        may_revise: bool = True,
     ) -> None:
         self.run_dir = run
         self.plan = plan
@@ -72,6 +74,7 @@ class Supervisor:
         self.stall_seconds = stall_seconds
         self.say = say
         self.notes = notes
+        self.may_revise = may_revise
         self._tail = Tail(run, on_event)
         self._asked: list[int] = []  # signals that arrived here, in order
 
@@ -88,18 +91,24 @@ class Supervisor:
             _signals_into(self._asked),
         ):
             outcome = self._attempt(lock, began, [(id, text, {}) for id, text in self.notes])
-            while not self._asked and (revision := self._revise(outcome)) is not None:
-                self.plan = revision.plan
-                self.plan.write(self.run_dir.plan)
-                note = (revision.id, revision.message, revision.facts)
-                outcome = self._attempt(lock, began, [note])
-            return outcome
+            return self._revised(lock, began, outcome)
+
+    def _revised(self, lock: Lock, began: float, outcome: Outcome) -> Outcome:
+        """Run further attempts for as long as a change of the plan can help."""
+        while not self._asked and (revision := self._revise(outcome)) is not None:
+            self.plan = revision.plan
+            self.plan.write(self.run_dir.plan)
+            note = (revision.id, revision.message, revision.facts)
+            outcome = self._attempt(lock, began, [note])
+        return outcome
 
     def _revise(self, outcome: Outcome) -> Revision | None:
+        if not self.may_revise:
+            return None
         return revise(self.plan, outcome, read_events(self.run_dir.journal))
 
     def attach(self, ask: int | None = None) -> Outcome:
-        """Take over the attempt whose supervisor is gone; return how it ended.
+        """Take over the attempt whose supervisor is gone, and go on as `supervise`.
 
         Args:
             ask: a signal to send at once.
@@ -115,8 +124,9 @@ class Supervisor:
             started = time.monotonic() - (time.time() - start["time"])
             watch = self._watch(process, started)
             exit_code = self._accompany(start["attempt"], process, watch)
-            with only_trainer(self.run_dir, self.grace_seconds):
-                return self._close(start, process, exit_code, watch.stalled)
+            with only_trainer(self.run_dir, self.grace_seconds) as lock:
+                outcome = self._close(start, process, exit_code, watch.stalled)
+                return self._revised(lock, started, outcome)
 
     def _open_attempt(self) -> Event:
         """Return the start of the attempt that has no end."""

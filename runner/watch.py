@@ -11,7 +11,7 @@ from runner.backends.base import Process
 from runner.record.heartbeat import last_beat
 from runner.record.journal import Event, end_of_lines, read_from
 from runner.record.layout import RunDir
-from runner.watchdog import Watchdog, is_paused, tree_of
+from runner.watchdog import Watchdog, tree_of
 
 POLL_SECONDS = 0.1
 DUMP_SECONDS = 2.0  # for a hung process to write its stacks before it is killed
@@ -119,7 +119,7 @@ class Watch:
             (last_beat(self._run.heartbeat), self._tail.offset),
             now,
             has_stepped=has_stepped,
-            is_paused=self._is_local and is_paused(self._process.pid),
+            is_paused=self._process.is_paused,
         ):
             limit = self._watchdog.limit_seconds(has_stepped=has_stepped)
             self.stalled = (

@@ -7,7 +7,7 @@ blame nobody.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 START_SECONDS = 1800.0  # a large model is read from a slow disk, or a graph compiled
@@ -38,7 +38,12 @@ class Watchdog:
         return max(floor, TIMES_LONGEST * self._longest)
 
     def is_stalled(
-        self, sign: Hashable, now: float, *, has_stepped: bool, is_paused: bool = False
+        self,
+        sign: Hashable,
+        now: float,
+        *,
+        has_stepped: bool,
+        is_paused: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Look once; return whether the silence has lasted too long.
 
@@ -46,7 +51,8 @@ class Watchdog:
             sign: changes with every sign of life.
             now: of a monotonic clock, in seconds.
             has_stepped: whether the attempt has done an optimiser step.
-            is_paused: whether somebody has stopped the process (SIGSTOP, a debugger).
+            is_paused: tells whether somebody has stopped the process (SIGSTOP, a debugger, `docker
+                pause`); asked when half of the time is over, for it may cost a request.
         """
         passed = now - self._looked if self._looked is not None else 0.0
         self._looked = now
@@ -54,12 +60,13 @@ class Watchdog:
             self._longest = max(self._longest, self._silent)
             self._sign, self._silent = sign, 0.0
             return False
-        if not is_paused:
+        limit = self.limit_seconds(has_stepped=has_stepped)
+        if self._silent < limit / 2 or not is_paused():
             self._silent += min(passed, MOST_PER_LOOK_SECONDS)
-        return self._silent > self.limit_seconds(has_stepped=has_stepped)
+        return self._silent > limit
 
 
-def is_paused(process_id: int) -> bool:
+def is_stopped(process_id: int) -> bool:
     """Return whether a process of this machine is stopped by a signal or a debugger."""
     try:
         stat = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8", errors="replace")

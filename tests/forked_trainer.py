@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 from runner.plan import Plan
 from runner.record.layout import RunDir
+from runner.watchdog import is_stopped
 
 ROOT = Path(__file__).parents[1]
 CRASHED = 70  # the forked main() raised
@@ -76,6 +77,9 @@ class ForkedProcess:
     def send_signal(self, signal_number: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, signal_number)
+
+    def is_paused(self) -> bool:
+        return is_stopped(self.pid)
 
     def kill(self) -> None:
         try:

@@ -36,6 +36,10 @@ class Process(Protocol):
         """Pass a signal on; a process that is gone is no error."""
         ...
 
+    def is_paused(self) -> bool:
+        """Return whether somebody keeps it from running, so that its silence says nothing."""
+        ...
+
     def kill(self) -> None:
         """End the process and all its children at once."""
         ...

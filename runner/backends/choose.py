@@ -11,6 +11,8 @@ from runner.backends.host import HostBackend
 from runner.container.available import why_no_image
 from runner.container.image import choose_variant
 from runner.errors import BackendError
+from runner.record.journal import read_events
+from runner.record.layout import RunDir
 
 BACKENDS: dict[str, Callable[[], Backend]] = {"host": HostBackend, "docker": DockerBackend}
 
@@ -38,6 +40,26 @@ def choose_backend(name: str, *, say: Callable[[str], None]) -> Backend:
         )
     say(f"backend: host (no container: {reason})")
     return HostBackend()
+
+
+def backend_of(run: RunDir, name: str, chosen: Backend, *, say: Callable[[str], None]) -> Backend:
+    """Return the backend that an unfinished run goes on with: its own, unless one is named.
+
+    Args:
+        name: as given on the command line.
+        chosen: what it became here.
+    """
+    began = newest_backend(run)
+    if name != "auto" or began is None or began == chosen.name:
+        return chosen
+    say(f"backend: {began}, where {run.run_id} began (--backend {chosen.name} moves it)")
+    return BACKENDS[began]()
+
+
+def newest_backend(run: RunDir) -> str | None:
+    """Return the name of the backend that a run's newest attempt was started on."""
+    starts = [event for event in read_events(run.journal) if event["event"] == "start"]
+    return str(starts[-1]["backend"]) if starts else None
 
 
 def has_training_stack() -> bool:

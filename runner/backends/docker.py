@@ -123,6 +123,7 @@ class DockerBackend:
             found = find_container(client, run)
         if found is None:
             return None
+        self._tag, self._say = found["Image"], say  # an attempt that follows has the same image
         process = ContainerProcess(found["Id"], run, say)
         process.adopt()
         return process

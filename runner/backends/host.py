@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import runner
 from runner.plan import Plan
 from runner.record.layout import RunDir
+from runner.watchdog import is_stopped
 
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL|PRIVATE_KEY", re.I)
 NOT_SECRET = {"TOKENIZERS_PARALLELISM"}
@@ -34,6 +35,9 @@ class HostProcess:
 
     def send_signal(self, signal_number: int) -> None:
         self._child.send_signal(signal_number)
+
+    def is_paused(self) -> bool:
+        return is_stopped(self.pid)
 
     def kill(self) -> None:
         try:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from runner.backends.choose import BACKENDS
+from runner.backends.choose import BACKENDS, newest_backend
 from runner.commands.say import say
 from runner.execute import attach
 from runner.plan import read_plan
 from runner.record.find import LATEST, find_run
-from runner.record.journal import read_events
 from runner.record.layout import RunDir, runs_root
 from runner.record.state import damaged, read_state
 
@@ -44,8 +43,7 @@ def attach_run(run_dir: RunDir, *, as_json: bool, ask: int | None = None) -> int
     """
     try:
         plan = read_plan(run_dir.plan)
-        starts = [each for each in read_events(run_dir.journal) if each["event"] == "start"]
+        name = newest_backend(run_dir) or "host"
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(run_dir, run_dir.plan) from error
-    backend = BACKENDS[starts[-1]["backend"] if starts else "host"]()
-    return attach(run_dir, plan, backend, as_json=as_json, ask=ask)
+    return attach(run_dir, plan, BACKENDS[name](), as_json=as_json, ask=ask)

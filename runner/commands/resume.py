@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from runner.backends.choose import BACKENDS, choose_backend
+from runner.backends.choose import BACKENDS, choose_backend, newest_backend
 from runner.claim import refuse_in_use
 from runner.commands.say import say
+from runner.disk import disks_of, needs_of_run, require_room
 from runner.errors import EXIT_DONE
 from runner.execute import accept, execute
 from runner.plan import Plan, read_plan
 from runner.record.find import LATEST, find_run
-from runner.record.layout import runs_root
+from runner.record.layout import runs_root, size_of
 from runner.record.state import damaged, read_state
 from runner.resolve import bring_model, plan_of, resolve
 
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=["auto", *BACKENDS],
         default="auto",
-        help="where to train (default: auto)",
+        help="where to train (default: auto, where the run began)",
     )
     parser.add_argument("--offline", action="store_true", help="use the cache alone, no network")
     parser.add_argument("--force", action="store_true", help="go on although something has changed")
@@ -56,7 +57,13 @@ def run(args: argparse.Namespace) -> int:
     now = plan_of(resolved, model, run_dir.run_id)
     changed = changes(before, now) if now.identity != before.identity else []
     accept(run_dir, changed, force=args.force)
-    backend = choose_backend(args.backend, say=say)
+    if not args.force:
+        present = size_of(run_dir.checkpoints)
+        job, config = resolved.loaded.job, resolved.model.config
+        needs = needs_of_run(job, config, run_dir.path, present_bytes=present)
+        require_room(disks_of(needs), str(run_dir.job))
+    name = args.backend if args.backend != "auto" else newest_backend(run_dir) or "auto"
+    backend = choose_backend(name, say=say)
     backend.prepare(now, say=say)
     if changed:
         say(f"going on although this has changed: {'; '.join(changed)}")

@@ -6,13 +6,18 @@ import argparse
 import shutil
 from pathlib import Path
 
-from runner.backends.choose import BACKENDS, choose_backend
+from runner.backends.choose import BACKENDS, backend_of, choose_backend
+from runner.base_model import source
+from runner.base_model.hub import hub_cache
+from runner.base_model.package import PREFIX
+from runner.claim import refuse_in_use
 from runner.commands.arguments import add_job_arguments
 from runner.commands.plan_memory import require_fit
 from runner.commands.say import say
+from runner.disk import Need, disks_of, needs_of_run, require_room
 from runner.execute import execute
 from runner.plan import Plan
-from runner.record.layout import RunDir, new_run_id, runs_root
+from runner.record.layout import RunDir, cache_root, new_run_id, runs_root, size_of
 from runner.record.root import check_root
 from runner.record.state import RESUMABLE, list_runs, read_identity, read_state
 from runner.resolve import Resolved, bring_model, plan_of, resolve
@@ -44,18 +49,40 @@ def run(args: argparse.Namespace) -> int:
     check_root(runs_root())
     resolved = resolve(Path(args.job), args.overrides, offline=args.offline, say=say)
     backend = choose_backend(args.backend, say=say)
+    if not args.force:
+        require_room(disks_of(needs_before(resolved, offline=args.offline)), args.job)
     model = bring_model(resolved, offline=args.offline, say=say)
     plan = plan_of(resolved, model, new_run_id(resolved.loaded.job.name))
     if not args.force:
         require_fit(plan.memory, args.job)
-    backend.prepare(plan, say=say)
     run_dir = unfinished_run(plan) if resolved.loaded.job.checkpoint.resume == "auto" else None
     if run_dir is not None:
         say(f"going on with {run_dir.run_id}, which is not finished")
+        refuse_in_use(run_dir)
+        backend = backend_of(run_dir, args.backend, backend, say=say)
         plan = plan_of(resolved, model, run_dir.run_id)
-    else:
-        run_dir = create_run(plan, resolved)
-    return execute(run_dir, plan, backend, as_json=args.json)
+    if not args.force:
+        require_room(disks_of(needs_of(resolved, run_dir)), args.job)
+    backend.prepare(plan, say=say)
+    return execute(run_dir or create_run(plan, resolved), plan, backend, as_json=args.json)
+
+
+def needs_before(resolved: Resolved, *, offline: bool) -> list[Need]:
+    """Return what a run will write, weights that are still to be brought included."""
+    if resolved.model.has_weights:
+        return []  # perhaps a run goes on, and has its checkpoints already
+    name = resolved.loaded.job.model.name_or_path
+    folder = cache_root() if name.startswith(PREFIX) else hub_cache()
+    _, missing = source.weight_bytes(resolved.loaded.job.model, offline=offline)
+    weights = Need(purpose="weights of the base model", folder=folder, num_bytes=missing)
+    return [weights, *needs_of(resolved, None)]
+
+
+def needs_of(resolved: Resolved, run_dir: RunDir | None) -> list[Need]:
+    """Return what a run will write; less where it goes on and has checkpoints."""
+    present = size_of(run_dir.checkpoints) if run_dir else 0
+    job, config = resolved.loaded.job, resolved.model.config
+    return needs_of_run(job, config, runs_root(), present_bytes=present)
 
 
 def unfinished_run(plan: Plan) -> RunDir | None:

@@ -96,6 +96,9 @@ class ContainerProcess:
         except OSError:  # it has ended meanwhile, or the engine is away
             self._signal_directly(signal_number)
 
+    def is_paused(self) -> bool:
+        return bool((self._state() or {}).get("Paused"))
+
     def kill(self) -> None:
         if self._exit_code is None:
             self.send_signal(signal.SIGKILL)

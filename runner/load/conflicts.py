@@ -302,6 +302,22 @@ def full_training_is_not_float16(job: Job) -> Iterator[Conflict]:
         )
 
 
+def float16_skips_no_batch(job: Job) -> Iterator[Conflict]:
+    """The gradient scaler of float16 wants a gradient in every step."""
+    if job.train.on_not_finite == "skip" and "float16" in (
+        job.model.dtype,
+        job.quantization.compute_dtype,
+    ):
+        yield Conflict(
+            keys=("train.on_not_finite", "model.dtype", "quantization.compute_dtype"),
+            what="`train.on_not_finite: skip` is given with float16",
+            why="its gradient scaler skips steps whose gradient overflows by itself, and a step "
+            "without its batch leaves it nothing to scale: the run would end all the same",
+            fix="write `dtype: bfloat16` (float32 on cards older than Ampere), or "
+            "`on_not_finite: stop`",
+        )
+
+
 RULES: tuple[Rule, ...] = (
     quantization_needs_qlora,
     lora_needs_an_adapter,
@@ -315,6 +331,7 @@ RULES: tuple[Rule, ...] = (
     dpo_is_not_packed,
     one_sixteen_bit_type,
     full_training_is_not_float16,
+    float16_skips_no_batch,
     cpu_has_no_gpu_features,
     local_files_have_no_split,
     secrets_are_named_once,

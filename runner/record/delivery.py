@@ -69,6 +69,16 @@ def read_tracking(run: RunDir) -> TrackingState:
     return TrackingState()
 
 
+def write_tracking(run: RunDir, state: TrackingState) -> None:
+    """Write tracking.json, whole or not at all."""
+    aside = run.tracking.with_suffix(".tmp")
+    try:
+        aside.write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
+        aside.replace(run.tracking)
+    except OSError:  # disk full: sending goes on, and is repeated after a kill
+        aside.unlink(missing_ok=True)
+
+
 class Delivery:
     """The sending of one run; `deliver` may be called as often as one likes.
 
@@ -134,6 +144,7 @@ class Delivery:
         text = view.without_home(view.without_credentials(f"{type(error).__name__}: {what}"))
         self._save(
             num_errors=self.state.num_errors + 1,
+            expects_seconds=0,
             last_error={
                 "time": time.time(),
                 "doing": doing,
@@ -249,12 +260,7 @@ class Delivery:
 
     def _save(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
-        aside = self.run_dir.tracking.with_suffix(".tmp")
-        try:
-            aside.write_text(json.dumps(asdict(self.state), indent=1) + "\n", encoding="utf-8")
-            aside.replace(self.run_dir.tracking)
-        except OSError:  # disk full: sending goes on, and is repeated after a kill
-            aside.unlink(missing_ok=True)
+        write_tracking(self.run_dir, self.state)
 
 
 def is_complete(run: RunDir) -> bool:

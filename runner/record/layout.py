@@ -50,6 +50,11 @@ def new_run_id(name: str) -> str:
     return f"{name}-{stamp}-{secrets.token_hex(2)}"
 
 
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files below a folder; 0 where it is not there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 @dataclass(frozen=True)
 class RunDir:
     """A run directory; every path in it has its one name here."""
@@ -89,6 +94,11 @@ class RunDir:
     def failure(self) -> Path:
         """The fault that ended the newest attempt, as `TrainboxError.to_dict()`."""
         return self.path / "failure.json"
+
+    @property
+    def rehearsal(self) -> Path:
+        """What the rehearsal before the run measured; absent where there was none."""
+        return self.path / "rehearsal.json"
 
     @property
     def supervisor(self) -> Path:

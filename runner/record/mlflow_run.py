@@ -33,6 +33,11 @@ def set_environment() -> None:
         os.environ.setdefault(name, value)
 
 
+def load() -> None:
+    """Import MLflow: seconds, and before the first request rather than in it."""
+    import mlflow.tracking  # noqa: F401
+
+
 class MlflowRun:
     """A run that exists on the server."""
 

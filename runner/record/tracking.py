@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from runner.record.delivery import (
     is_complete,
     only_sender,
     read_tracking,
+    write_tracking,
 )
 from runner.record.layout import RunDir
 from runner.record.state import read_state
@@ -34,6 +35,7 @@ from runner.record.state import read_state
 OFF = "none"
 AUTO = "auto"
 POLL_SECONDS = 0.05
+LOAD_SECONDS = 20  # to import MLflow on a busy machine
 PLAIN_WORDS = {  # what stands in an error of the HTTP client → what it means
     "Connection refused": "no MLflow server answers at that address",
     "timed out": "the MLflow server does not answer in time",
@@ -55,6 +57,7 @@ class Tracked:
     num_points: int
     started_server: bool
     error: str | None
+    is_sending: bool = False  # the follower was left at work
 
     @property
     def text(self) -> str:
@@ -63,7 +66,8 @@ class Tracked:
             return "off (tracking.mlflow.uri: none)"
         if self.status == "behind":
             why = f" ({self.error})" if self.error else ""
-            return f"behind{why}; send the rest: trainbox sync {self.run_id}"
+            still = "what can be sent now still is; " if self.is_sending else ""
+            return f"behind{why}; {still}send the rest: trainbox sync {self.run_id}"
         started = "  (server left running; end it: trainbox down)" if self.started_server else ""
         return f"{self.url}{started}"
 
@@ -91,36 +95,38 @@ class Follower:
         """Let the follower send the rest; return how far MLflow has come.
 
         Args:
-            timeout_seconds: how long it may take without progress; a large upload in progress
-                gets the time its size needs. Then the follower is killed; `sync` can go on.
+            timeout_seconds: how long it may go without progress; an upload, or a server that is
+                being started, gets what it needs. Then the follower is left to itself: it sends
+                what it can and ends, and the command does not wait for it.
             say: told what is being waited for.
         """
         if self._process is None:
             return tracked(self._run, OFF)
         assert self._process.stdin is not None
         self._process.stdin.close()  # the one sign that this attempt has ended
-        self._wait(self._process, timeout_seconds, say)
-        return tracked(self._run, AUTO)
+        has_ended = self._wait(self._process, timeout_seconds, say)
+        return replace(tracked(self._run, AUTO), is_sending=not has_ended)
 
     def _wait(
         self,
         process: subprocess.Popen[bytes],
         timeout_seconds: float,
         say: Callable[[str], None] | None,
-    ) -> None:
-        seen, since, is_said = read_tracking(self._run), time.monotonic(), False
+    ) -> bool:
+        """Return whether it has ended."""
+        began = time.monotonic()
+        seen, since, is_said = read_tracking(self._run), began, False
         while process.poll() is None:
             time.sleep(POLL_SECONDS)
-            state = read_tracking(self._run)
-            waited = time.monotonic() - since
+            state, now = read_tracking(self._run), time.monotonic()
             if state != seen and state.num_errors == seen.num_errors:
-                seen, since = state, time.monotonic()
-            elif waited > max(timeout_seconds, state.expects_seconds):
-                process.kill()
-                process.wait()
-            if say is not None and waited > 2 and not is_said:
+                seen, since = state, now
+            elif now - since > max(timeout_seconds, state.expects_seconds):
+                return False
+            if say is not None and now - began > 2 and not is_said:
                 say("waiting for MLflow to take the rest of the record")
                 is_said = True
+        return True
 
 
 def start_follower(run: RunDir, plan: Plan) -> Follower:
@@ -128,6 +134,7 @@ def start_follower(run: RunDir, plan: Plan) -> Follower:
     mlflow = plan.job["tracking"]["mlflow"]
     if mlflow["uri"] == OFF:
         return Follower(run, None)
+    write_tracking(run, replace(read_tracking(run), expects_seconds=LOAD_SECONDS))
     arguments = {
         **mlflow,
         "experiment": mlflow["experiment"] or plan.job["name"],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runner.record.layout import RunDir
 from runner.record.state import read_state
-from runner.watchdog import is_paused, tree_of
+from runner.watchdog import is_stopped, tree_of
 from tests.faults.campaign import References, attempt, broken_promises
 from tests.faults.inject import broken, worker_dies_after, worker_hangs_after
 from tests.faults.jobs import fault_run
@@ -76,7 +76,7 @@ def test_a_paused_run_is_no_hang(
         (process,) = watched.processes
         os.kill(process.pid, signal.SIGSTOP)
         time.sleep(STALL_SECONDS + 1)
-        if is_paused(process.pid):
+        if is_stopped(process.pid):
             has_been_paused.set()
         os.kill(process.pid, signal.SIGCONT)
 

@@ -64,7 +64,6 @@ def test_out_of_memory_splits_the_same_samples(
         (plan_of(device="cuda"), "train-killed-for-memory", "train"),
         (plan_of(), "train-crashed", "train"),
         (plan_of(), "train-not-finite", "train"),
-        (plan_of(on_not_finite="skip", compute_dtype="float16"), "train-not-finite", "train"),
     ],
 )
 def test_what_another_attempt_would_not_mend_ends_the_run(

@@ -12,7 +12,7 @@ from runner.watchdog import (
     FLOOR_SECONDS,
     START_SECONDS,
     Watchdog,
-    is_paused,
+    is_stopped,
     num_oom_kills,
     tree_of,
 )
@@ -44,7 +44,7 @@ def test_a_process_that_somebody_stopped_is_no_stall() -> None:
     """SIGSTOP or a debugger may hold a run as long as they like."""
     dog = Watchdog(10)
     assert not any(
-        dog.is_stalled("same", now, has_stepped=True, is_paused=True) for now in range(100)
+        dog.is_stalled("same", now, has_stepped=True, is_paused=lambda: True) for now in range(100)
     )
 
 
@@ -68,15 +68,15 @@ def test_a_stopped_process_is_seen() -> None:
                 time.sleep(0.01)
             tree = tree_of(child.pid)
             assert tree[0] == child.pid and len(tree) == 2
-            assert not is_paused(child.pid)
+            assert not is_stopped(child.pid)
             child.send_signal(signal.SIGSTOP)
-            while not is_paused(child.pid) and time.monotonic() < deadline:
+            while not is_stopped(child.pid) and time.monotonic() < deadline:
                 time.sleep(0.01)
-            assert is_paused(child.pid)
+            assert is_stopped(child.pid)
         finally:
             for process in reversed(tree_of(child.pid)):
                 os.kill(process, signal.SIGKILL)
-    assert not is_paused(2**22 + 1)
+    assert not is_stopped(2**22 + 1)
 
 
 def test_the_kernels_count_of_kills_for_memory_is_read(tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ from typing import Any
 
 import pytest
 
+from runner.execute import TRACKING_FINISH_SECONDS
 from runner.plan import Plan
-from runner.record.delivery import only_sender
+from runner.record.delivery import only_sender, read_tracking
 from runner.record.journal import Journal, read_events
 from runner.record.layout import RunDir, new_run_id
 from runner.record.mlflow_run import set_environment
@@ -164,7 +165,7 @@ def test_a_run_arrives_whole_and_once(runs: Path) -> None:
     run.adapter.mkdir()
     (run.adapter / "adapter_model.safetensors").write_bytes(bytes(100_000))
     write_steps(run, range(6, 9), end="finished")
-    tracked = follower.finish(30)
+    tracked = follower.finish(120)
     assert tracked.status == "complete", tracked
     assert tracked.url is not None and tracked.url in tracked.text
     assert stored_points(runs, run) == expected_points(run)
@@ -200,8 +201,9 @@ def test_nothing_happens_before_the_first_step(runs: Path) -> None:
     follower = start_follower(run, plan)
     with Journal(run.journal, 1) as journal:
         journal.write("start", run_id=run.run_id)
+    before = run.tracking.read_bytes()
     time.sleep(1.5)
-    assert not run.tracking.exists()
+    assert run.tracking.read_bytes() == before
     kill(follower)
 
 
@@ -241,7 +243,7 @@ def test_a_server_that_dies_and_comes_back_gets_everything_once(runs: Path) -> N
     write_steps(run, range(50, 100))
     tracking_server.up(runs)  # the follower would, too, after a while
     write_steps(run, range(100, 120), end="finished")
-    assert follower.finish(30).status == "complete"
+    assert follower.finish(120).status == "complete"
     assert stored_points(runs, run) == expected_points(run)
 
 
@@ -344,8 +346,11 @@ def test_a_second_sender_stands_back(runs: Path) -> None:
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["absent", "silent"])
-def test_a_server_that_does_not_answer_costs_seconds(tmp_path: Path, is_silent: bool) -> None:
-    """Absent, or accepting and silent: the end waits a few seconds and names the way on."""
+def test_a_server_that_does_not_answer_holds_nothing_up(tmp_path: Path, is_silent: bool) -> None:
+    """Absent, or accepting and silent: the end comes within 2 s and names the way on.
+
+    The follower that is left behind ends by itself.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if is_silent:
@@ -355,11 +360,13 @@ def test_a_server_that_does_not_answer_costs_seconds(tmp_path: Path, is_silent: 
         follower = start_follower(run, plan)
         assert time.monotonic() - started < 0.5
         write_steps(run, range(1, 5))
-        wait_for(run.tracking.exists)
+        wait_for(lambda: read_tracking(run).num_errors)
         write_steps(run, range(5, 9), end="finished")
         closing_began = time.monotonic()
-        tracked = follower.finish(20)
-    assert time.monotonic() - closing_began < 11
+        tracked = follower.finish(TRACKING_FINISH_SECONDS)
+        assert time.monotonic() - closing_began < 2
+        assert follower._process is not None
+        assert follower._process.wait(timeout=30) == 0
     assert tracked.status == "behind"
     assert f"trainbox sync {run.run_id}" in tracked.text
     state = json.loads(run.tracking.read_text(encoding="utf-8"))
