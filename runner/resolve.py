@@ -17,6 +17,7 @@ from runner.load import LoadedJob, check_against_model, load_job
 from runner.machine import Machine, read_machine
 from runner.plan import Plan, PlannedModel, build_plan
 from runner.record.layout import cache_root
+from runner.record.root import check_cache
 from runner.wsl import wsl_warnings
 
 
@@ -38,6 +39,7 @@ def resolve(
     Raises:
         TrainboxError: all faults that can be found together.
     """
+    check_cache(cache_root())
     loaded = load_job(path, overrides)
     model = describe_model(loaded, offline=offline, say=say)
     check_against_model(loaded, model.config, linear_modules(model.config, model.folder))

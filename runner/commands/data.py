@@ -48,8 +48,10 @@ def run(args: argparse.Namespace) -> int:
     from runner.data.tokenizer import load_tokenizer
     from runner.load import load_job
     from runner.record.layout import cache_root
+    from runner.record.root import check_cache
     from runner.resolve import describe_model
 
+    check_cache(cache_root())
     loaded = load_job(Path(args.job), args.overrides)
     model = describe_model(loaded, offline=args.offline, say=say)
     tokenizer = load_tokenizer(model.folder)

@@ -48,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
     from runner.fetch import bring_hub_data, fetch_in_container
     from runner.load import load_job
     from runner.record.layout import cache_root
+    from runner.record.root import check_cache
 
+    check_cache(cache_root())
     loaded = load_job(Path(args.job), args.overrides)
     job, where = loaded.job, loaded.where
     offline, refresh = args.offline, args.refresh and not args.offline

@@ -87,6 +87,33 @@ def test_a_folder_of_runs_that_is_a_file_is_refused_first(
     assert "error[runs-folder]" in text and "TRAINBOX_RUNS" in text
 
 
+@pytest.mark.parametrize("folder", ["/proc/cache", "{file}/cache"])
+@pytest.mark.parametrize("command", ["plan", "train", "data", "fetch"])
+def test_a_cache_that_cannot_be_is_refused_first(
+    command: str,
+    folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Below the kernel's own folders or a file there is no cache; what to set is named."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TRAINBOX_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("TRAINBOX_CACHE", folder.format(file=tmp_path / "file"))
+    assert main([command, "jobs/demo.yaml"]) == 1
+    text = capsys.readouterr().err
+    assert "error[cache-not-writable]" in text and "TRAINBOX_CACHE" in text
+
+
+def test_the_kernels_own_folders_hold_no_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """/proc takes the right to write into it for granted, and no file."""
+    monkeypatch.setenv("TRAINBOX_RUNS", "/proc/runs")
+    assert main(["train", "jobs/demo.yaml"]) == 2
+    assert "error[runs-folder]" in capsys.readouterr().err
+
+
 def test_options_of_env_check_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
     """`trainbox check` takes what `env-check` takes, as it stands."""
     with pytest.raises(SystemExit):
