@@ -20,7 +20,8 @@ from typing import Any
 from fatbin import architectures_in  # beside this file
 
 PIN = re.compile(r"(?m)^(?P<name>[A-Za-z0-9._-]+)={2,3}(?P<version>[^\s;\\]+)")
-OF_THE_ENVIRONMENT = {"pip"}  # `python -m venv` brings it; on Python 3.11 setuptools too
+# `python -m venv` brings pip, on Python 3.11 setuptools too; our code comes after the first proof.
+OF_THE_ENVIRONMENT = {"pip", "trainbox"}
 
 
 def main(lock: Path, promise: dict[str, Any]) -> int:

@@ -88,11 +88,16 @@ def image_tag(variant: Variant, root: Path = SOURCE_ROOT) -> str:
             why="trainbox runs from an installed package; images are built from a clone",
             fix="start trainbox from its clone",
         )
+    return f"{REPOSITORY}:{variant.name}-{inputs_digest(variant, root)[:TAG_DIGITS]}"
+
+
+def inputs_digest(variant: Variant, root: Path = SOURCE_ROOT) -> str:
+    """Return the SHA-256 over all that a variant's image is made from."""
     digest = hashlib.sha256(f"{variant.base_image}\n{variant.python}\n".encode())
-    for path in sorted(_sources(root, variant)):
+    for path in sorted(image_sources(variant, root)):
         digest.update(f"{path.relative_to(root)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return f"{REPOSITORY}:{variant.name}-{digest.hexdigest()[:TAG_DIGITS]}"
+    return digest.hexdigest()
 
 
 def image_labels(variant: Variant, root: Path = SOURCE_ROOT) -> dict[str, str]:
@@ -107,6 +112,7 @@ def image_labels(variant: Variant, root: Path = SOURCE_ROOT) -> dict[str, str]:
         "trainbox.lock": variant.lock,
         "trainbox.lock.sha256": hashlib.sha256(lock).hexdigest(),
         "trainbox.python": variant.python,
+        "trainbox.inputs.sha256": inputs_digest(variant, root),
         **(labels_of(promise) if promise else {}),
     }
 
@@ -123,7 +129,8 @@ def locked_versions(lock: str) -> dict[str, str]:
     return {name: pins[name] for name in PACKAGES if name in pins}
 
 
-def _sources(root: Path, variant: Variant) -> Iterator[Path]:
+def image_sources(variant: Variant, root: Path = SOURCE_ROOT) -> Iterator[Path]:
+    """Yield the files that a variant's image is made from."""
     yield root / "locks" / f"{variant.lock}.lock"
     for name in SOURCES if variant.target is None else ["Dockerfile"]:  # other stages hold no code
         place = root / name

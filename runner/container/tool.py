@@ -72,7 +72,7 @@ def run_tool(
         except APIError as error:
             raise _not_started(module, error) from error
         try:
-            return _run(streams, container, say if tells else lambda _: None)
+            return run_to_end(streams, container, say if tells else lambda _: None)
         except APIError as error:
             raise _not_started(module, error) from error
         finally:
@@ -135,7 +135,8 @@ def _settings(
     }
 
 
-def _run(client: APIClient, container: str, say: Say) -> Ended:
+def run_to_end(client: APIClient, container: str, say: Say) -> Ended:
+    """Start a container that was created; return how it ended. Its standard error is for `say`."""
     from docker.utils.socket import STDOUT, frames_iter
 
     output = client.attach_socket(container, {"stdout": 1, "stderr": 1, "stream": 1})

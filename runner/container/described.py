@@ -1,0 +1,208 @@
+"""What an image says of itself, here or still at its registry: read before a layer is pulled."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import runner
+from env_check.choose import Variant, target_of, why_not
+from env_check.facts import Facts
+from runner.container.image import REPOSITORY
+from runner.container.refused import registry_error
+from runner.container.registry import Registry, is_plain, parse_reference
+from runner.errors import BackendError
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+Say = Callable[[str], None]
+
+LOCK = "/opt/trainbox/lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """An image by its configuration."""
+
+    reference: str  # as the user named it
+    image_id: str | None  # None: it is not on this machine
+    digest: str | None  # at its registry; None: it has been at none
+    config: Mapping[str, Any]  # Labels, Env, Entrypoint …
+    history: tuple[str, ...]  # what made it, first to last
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.config.get("Labels") or {}
+
+
+def describe(client: APIClient, reference: str) -> Described:
+    """Describe an image of this machine, else of its registry.
+
+    Raises:
+        BackendError: it is at neither, or the registry does not answer.
+    """
+    from docker.errors import APIError, ImageNotFound
+
+    try:
+        found = client.inspect_image(reference)  # type: ignore[no-untyped-call]
+    except ImageNotFound:
+        try:
+            return _at_registry(client, reference)
+        except BackendError as error:
+            error.what = f"the image is not on this machine, and {error.what}"
+            raise
+    except APIError as error:
+        raise registry_error(str(error.explanation or error), reference) from error
+    history = client.history(found["Id"])  # type: ignore[no-untyped-call]
+    return Described(
+        reference=reference,
+        image_id=found["Id"],
+        digest=digest_of(found, reference),
+        config=found["Config"],
+        history=tuple(str(each["CreatedBy"]) for each in reversed(history)),
+    )
+
+
+def _at_registry(client: APIClient, text: str) -> Described:
+    reference = parse_reference(text)
+    with Registry(reference, plain=is_plain(reference.host, client.info())) as registry:
+        manifest = registry.manifest(reference.tag)
+        if manifest is None:
+            raise registry_error("manifest unknown", text)
+        config = registry.config(manifest)
+    return Described(
+        reference=text,
+        image_id=None,
+        digest=manifest.digest,
+        config=config["config"],
+        history=tuple(str(each.get("created_by", "")) for each in config.get("history") or ()),
+    )
+
+
+def digest_of(image: Mapping[str, Any], reference: str) -> str | None:
+    """Return the digest of an image of this machine at a registry: at the one that is named."""
+    known = dict(name.split("@", 1) for name in image.get("RepoDigests") or ())
+    name = reference.partition("@")[0].rpartition(":")[0] or reference
+    return known.get(name) or next(iter(known.values()), None)
+
+
+def have(client: APIClient, image: Described, *, say: Say) -> Described:
+    """Return an image that is on this machine: the one described is pulled where it is not.
+
+    Raises:
+        BackendError: it cannot be pulled.
+    """
+    from docker.errors import APIError
+
+    if image.image_id is not None:
+        return image
+    reference = parse_reference(image.reference)
+    say(f"pulling {reference}")
+    try:
+        for line in client.pull(reference.name, image.digest, stream=True, decode=True):
+            if error := line.get("error"):
+                raise registry_error(str(error), image.reference)
+    except APIError as error:
+        raise registry_error(str(error.explanation or error), image.reference) from error
+    return describe(client, f"{reference.name}@{image.digest}")
+
+
+def lock_inside(client: APIClient, image: Described) -> str:
+    """Return the lock that an image of ours was built from; nothing is started.
+
+    Raises:
+        BackendError: it is not in the image.
+    """
+    from docker.errors import APIError
+
+    created = client.create_container(image.image_id, ["true"])
+    try:
+        chunks, _ = client.get_archive(created["Id"], LOCK)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            file = archive.extractfile("lock")
+            assert file is not None, "the lock is a file"
+            return file.read().decode("utf-8", errors="replace")
+    except (APIError, KeyError) as error:
+        raise BackendError(
+            id="image-foreign",
+            what=f"this image has the labels of trainbox, and {LOCK} is not in it",
+            where=image.reference,
+            why="nothing says what is in it, so nothing can be checked or recorded",
+            fix="name one that `trainbox image build` or `trainbox image push` made",
+        ) from error
+    finally:
+        client.remove_container(created, force=True)
+
+
+def require_ours(image: Described) -> None:
+    """Refuse an image that was not built from this repository's Dockerfile.
+
+    Raises:
+        BackendError: its labels are not those of our images.
+    """
+    labels = image.labels
+    title = labels.get("org.opencontainers.image.title")
+    wanted = ("trainbox.variant", "trainbox.lock", "trainbox.lock.sha256", "trainbox.python")
+    missing = [name for name in wanted if name not in labels]
+    if title == REPOSITORY and not missing:
+        return
+    seen = f"its title is `{title}`" if title else "it has no title"
+    raise BackendError(
+        id="image-foreign",
+        what="this is no image of trainbox: "
+        + (f"the label {missing[0]} is missing" if title == REPOSITORY else seen),
+        where=image.reference,
+        why="nothing says what is in it, so nothing can be checked or recorded",
+        fix="name one that `trainbox image build` or `trainbox image push` made",
+    )
+
+
+def require_usable(image: Described, *, facts: Facts, wants_gpu: bool) -> None:
+    """Refuse an image that cannot train on this machine, or not what this trainbox has planned.
+
+    Args:
+        facts: of this machine.
+        wants_gpu: the plan counts on a card.
+
+    Raises:
+        BackendError: another version of ours, or no code for this machine's cards and driver.
+    """
+    version = image.labels.get("org.opencontainers.image.version", "")
+    if version != runner.__version__:
+        raise BackendError(
+            id="image-other-version",
+            what=f"the image holds trainbox {version or 'of no version'}, "
+            f"this is {runner.__version__}",
+            where=image.reference,
+            why="the plan written here is read in there",
+            fix=f"use an image of {runner.__version__}, or the clone that the image is from",
+        )
+    if wants_gpu and (reason := why_not_here(image.labels, facts)):
+        raise BackendError(
+            id="image-not-for-this-gpu",
+            what=f"this image does not train on this machine's GPU: {reason}",
+            where=image.reference,
+            why="it would be found out inside, after the image has been pulled",
+            fix="leave out --image, and the variant that fits is taken (`trainbox image choose` "
+            "says which); or train on the CPU: --set resources.gpus=0",
+        )
+
+
+def why_not_here(labels: Mapping[str, str], facts: Facts) -> str:
+    """Return why an image's promise does not hold on these cards, empty where it does."""
+    if not labels.get("trainbox.cuda"):
+        return "it is for the CPU"
+    promised = Variant(
+        f"cu{labels['trainbox.cuda'].replace('.', '')}",
+        labels.get("trainbox.torch", ""),
+        labels["trainbox.cuda"],
+        labels.get("trainbox.driver", ""),
+    )
+    target = target_of(facts)
+    if not target.driver or not target.capabilities:
+        return ""  # a card or driver that does not tell: the engine's own trial decides
+    return why_not(promised, target)
