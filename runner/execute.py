@@ -101,7 +101,8 @@ def _accompany(
     as_json: bool,
     notes: Sequence[tuple[str, str]] = (),
 ) -> int:
-    progress = Progress(plan.training.num_steps)
+    price = plan.forecast.price_per_hour if plan.forecast else None
+    progress = Progress(plan.training.num_steps, price_per_hour=price)
     samples = Samples()
     progress.say(f"run {run.run_id}  (log: trainbox logs {run.run_id})")
     limits = plan.job["limits"]

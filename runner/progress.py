@@ -13,6 +13,7 @@ from runner.record.journal import Event
 
 PLAIN_SECONDS = 10.0  # between two plain lines
 RATE_STEPS = 20  # the time left follows from the newest so many steps
+REFINE_AT = 6  # the step after which the forecast is put right: the first warms up
 
 PHASES = {
     "load_model": "loading the base model",
@@ -31,10 +32,18 @@ class Progress:
     Args:
         num_steps: optimiser steps of the whole run.
         stream: where to write; a terminal gets one live line.
+        price_per_hour: what an hour costs, or None.
     """
 
-    def __init__(self, num_steps: int, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        num_steps: int,
+        stream: TextIO | None = None,
+        *,
+        price_per_hour: float | None = None,
+    ) -> None:
         self.num_steps = num_steps
+        self.price_per_hour = price_per_hour
         self.stream = stream or sys.stderr
         self._status: Status | None = None
         if self.stream.isatty():
@@ -58,6 +67,8 @@ class Progress:
         if kind == "step":
             self._seconds = [*self._seconds, event["step_seconds"]][-RATE_STEPS:]
             last = event["step"] >= self.num_steps
+            if event["step"] == REFINE_AT and not last:
+                self.say(refined_line(self._seconds[1:], self.num_steps, self.price_per_hour))
             self._live(step_line(event, self.num_steps, self._seconds), force=last)
         elif kind == "phase":
             self._live(PHASES.get(event["name"], str(event["name"])), force=True)
@@ -90,6 +101,19 @@ def step_line(event: Event, num_steps: int, seconds: list[float]) -> str:
     if event.get("peak_memory_bytes"):
         parts.append(f"{event['peak_memory_bytes'] / 2**30:.1f} GiB")
     return " · ".join(parts)
+
+
+def refined_line(seconds: list[float], num_steps: int, price_per_hour: float | None) -> str:
+    """Return what all steps will take at the speed of the first ones, and what that costs.
+
+    Args:
+        seconds: of the steps that were measured.
+    """
+    whole = num_steps * sum(seconds) / len(seconds)
+    line = f"at the measured speed: {clock(whole)} for {num_steps} steps, evaluations apart"
+    if price_per_hour is not None:
+        line += f"; {whole / 3600 * price_per_hour:.2f} at {price_per_hour:g} an hour"
+    return line
 
 
 def event_line(event: Event) -> str:

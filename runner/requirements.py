@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from env_check.facts import Requirements
+from runner.memory.architecture import Architecture
 from runner.memory.estimate import estimate
 from runner.memory.of_job import ITEMSIZE, job_settings
 from runner.memory.settings import FLOAT32, Settings
 from runner.memory.weights import num_trained
-from runner.plan import find_architecture
+from runner.predict import find_architecture
 from runner.spec import Job
 
 # Resident, on a CPU, after the imports of the training process (torch 2.13, transformers 5, trl 1).
@@ -91,10 +92,19 @@ def run_bytes(job: Job, model: ModelSize) -> int:
     arch = find_architecture(model.config)
     if arch is None:
         return 0
+    return (job.checkpoint.keep + 2) * checkpoint_bytes(job, arch) + result_bytes(job, arch)
+
+
+def checkpoint_bytes(job: Job, arch: Architecture) -> int:
+    """Return the size of one checkpoint: what is trained, and the optimiser's states."""
     trained = num_trained(arch, smallest_step(job))
-    checkpoint = trained * (FLOAT32 + MOMENTS.get(job.train.optim, ADAM_MOMENTS))
+    return trained * (FLOAT32 + MOMENTS.get(job.train.optim, ADAM_MOMENTS))
+
+
+def result_bytes(job: Job, arch: Architecture) -> int:
+    """Return the size of the adapter or the model that is left in the end."""
     width = ITEMSIZE[job.model.dtype] if job.method == "full" else FLOAT32
-    return (job.checkpoint.keep + 2) * checkpoint + trained * width
+    return num_trained(arch, smallest_step(job)) * width
 
 
 def smallest_step(job: Job) -> Settings:

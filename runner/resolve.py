@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.base_model.architecture import linear_modules
-from runner.base_model.source import ModelFolder, describe, fetch, file_hashes
+from runner.base_model.source import ModelFolder, describe, fetch, file_hashes, weight_bytes
 from runner.data.packing import count_packed_rows
 from runner.data.prepare import PreparedData, load_prepared, prepare
 from runner.data.tokenizer import load_tokenizer
 from runner.errors import TrainboxError
 from runner.fetch import bring_hub_data
+from runner.forecast.of_plan import forecast
 from runner.load import LoadedJob, check_against_model, load_job
 from runner.machine import Machine, read_machine
 from runner.plan import Plan, PlannedModel, build_plan
-from runner.record.layout import cache_root
+from runner.predict import find_architecture
+from runner.record.layout import cache_root, runs_root
 from runner.record.root import check_cache
 from runner.wsl import wsl_warnings
 
@@ -84,18 +86,27 @@ def planned_model(folder: ModelFolder) -> PlannedModel:
 
 
 def plan_of(resolved: Resolved, model: PlannedModel, run_id: str) -> Plan:
-    """Build the plan of a resolved job."""
-    return build_plan(
-        resolved.loaded.job,
+    """Build the plan of a resolved job, with the forecast of what it will take."""
+    job = resolved.loaded.job
+    plan = build_plan(
+        job,
         run_id=run_id,
         model=model,
         train_data=resolved.data.train,
         eval_data=resolved.data.eval,
         machine=resolved.machine,
         overrides=resolved.loaded.overrides,
-        packed_rows=_packed_rows(resolved) if resolved.loaded.job.data.packing is True else None,
+        packed_rows=_packed_rows(resolved) if job.data.packing is True else None,
         config=resolved.model.config,
     )
+    taken = forecast(
+        plan,
+        job,
+        find_architecture(resolved.model.config),
+        weight_bytes=weight_bytes(job.model, offline=True),
+        runs=runs_root(),
+    )
+    return replace(plan, forecast=taken)
 
 
 def _packed_rows(resolved: Resolved) -> int:

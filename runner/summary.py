@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from runner.progress import clock
 from runner.record.layout import RunDir
@@ -20,6 +21,7 @@ def files_of(run: RunDir) -> dict[str, str]:
         "manifest": run.manifest,
         "journal": run.journal,
         "log": run.log,
+        "rehearsal": run.rehearsal,
         "checkpoints": run.checkpoints,
     }
     return {name: str(path) for name, path in named.items() if path.exists()}
@@ -37,7 +39,7 @@ def render_state(run: RunDir, state: RunState) -> str:
         lines.append(("training loss", f"{state.loss:.4f}"))
     lines += held_out_lines(state)
     if state.seconds is not None:
-        lines.append(("time", clock(state.seconds)))
+        lines.append(("time", f"{clock(state.seconds)}{_forecast(run)}"))
     if state.peak_memory_bytes:
         peak = f"{state.peak_memory_bytes / 2**30:.2f} GiB{_predicted(run)}"
         lines.append(("peak memory", peak))
@@ -68,12 +70,25 @@ def _short(path: str) -> str:
         return path
 
 
+def _planned(run: RunDir, part: str) -> Any:
+    try:
+        return json.loads(run.plan.read_text(encoding="utf-8")).get(part)
+    except (OSError, ValueError):
+        return None
+
+
+def _forecast(run: RunDir) -> str:
+    """Return the time that the plan had forecast; empty where it knew none."""
+    forecast = _planned(run, "forecast")
+    if not forecast or not forecast["seconds"]:
+        return ""
+    low, high = forecast["seconds"]
+    return f" (forecast of training and evaluations: {clock(low)} to {clock(high)})"
+
+
 def _predicted(run: RunDir) -> str:
     """Return what the plan predicted of a card's memory; empty where it planned for none."""
-    try:
-        memory = json.loads(run.plan.read_text(encoding="utf-8")).get("memory")
-    except (OSError, ValueError):
-        return ""
+    memory = _planned(run, "memory")
     if not memory or not memory["card"]:
         return ""
     return f" (predicted {memory['allocated_bytes'] / 2**30:.2f})"

@@ -21,6 +21,7 @@ CHATML = (
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 WORDS = "what helps against a cold drink water rest and call your doctor if the fever stays".split()
+PART_TOKENS = 4, 16  # of a prompt or an answer: from, and below
 HIDDEN, LAYERS, HEADS, INNER = 64, 2, 4, 128
 # One thread: the numbers are the same, and two on a busy machine are many times slower.
 MACHINE = Machine(num_cpus=1, memory_bytes=8 * 2**30, gpus=())
@@ -60,17 +61,21 @@ def tiny_run(
     *,
     eval_samples: int = 4,
     train_samples: int = 8,
+    part_tokens: tuple[int, int] = PART_TOKENS,
     **sections: Any,
 ) -> RunDir:
     """Write a run directory with a plan, ready for `python -m runner.train`.
 
     Args:
+        part_tokens: how long prompts and answers are, from and below.
         sections: of the job, merged into one that trains LoRA for 4 steps of 2 x 2 samples.
     """
     run = RunDir(path)
     path.mkdir(parents=True)
     data = path.parent / "data"
-    plan = tiny_plan(data, model_folder, path.name, eval_samples, train_samples, sections)
+    plan = tiny_plan(
+        data, model_folder, path.name, eval_samples, train_samples, sections, part_tokens
+    )
     plan.write(run.plan)
     return run
 
@@ -82,10 +87,11 @@ def tiny_plan(
     eval_samples: int,
     train_samples: int,
     sections: dict[str, Any],
+    part_tokens: tuple[int, int] = PART_TOKENS,
 ) -> Plan:
     """Return the plan of a tiny job on CPU."""
     job = tiny_job(**sections)
-    train, held = tiny_data(data / job.stage, train_samples, eval_samples, job.stage)
+    train, held = tiny_data(data / job.stage, train_samples, eval_samples, job.stage, part_tokens)
     return build_plan(
         job,
         run_id=run_id,
@@ -128,19 +134,29 @@ def tiny_job(**sections: Any) -> Job:
 
 
 def tiny_data(
-    folder: Path, train_samples: int, eval_samples: int, stage: str
+    folder: Path,
+    train_samples: int,
+    eval_samples: int,
+    stage: str,
+    part_tokens: tuple[int, int] = PART_TOKENS,
 ) -> tuple[PreparedSplit, PreparedSplit | None]:
     """Write prepared splits as runner/data does; the held-out one is None for 0 samples."""
     folder.mkdir(parents=True, exist_ok=True)
-    train = _write_split(folder / f"train-{train_samples}.npz", train_samples, stage, seed=0)
+    train = _write_split(
+        folder / f"train-{train_samples}.npz", train_samples, stage, 0, part_tokens
+    )
     if not eval_samples:
         return train, None
-    return train, _write_split(folder / f"eval-{eval_samples}.npz", eval_samples, stage, seed=1)
+    return train, _write_split(
+        folder / f"eval-{eval_samples}.npz", eval_samples, stage, 1, part_tokens
+    )
 
 
-def _write_split(path: Path, num_samples: int, stage: str, seed: int) -> PreparedSplit:
+def _write_split(
+    path: Path, num_samples: int, stage: str, seed: int, part_tokens: tuple[int, int]
+) -> PreparedSplit:
     random = np.random.default_rng(seed)
-    lengths = random.integers(4, 16, size=(num_samples, 3))
+    lengths = random.integers(*part_tokens, size=(num_samples, 3))
     parts = {
         name: _end_to_end([random.integers(8, 200, n) for n in lengths[:, column]])
         for column, name in enumerate(("prompt", "chosen", "rejected"))

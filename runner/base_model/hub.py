@@ -137,6 +137,12 @@ def weight_bytes(model: spec.Model, *, offline: bool) -> tuple[int, int]:
     return total, missing
 
 
+def cached_snapshot(model: spec.Model) -> Path | None:
+    """Return the folder in the hub's cache that a revision means here, None where it is absent."""
+    resolution = _recall(model) or _from_cache(model)
+    return _snapshot(model.name_or_path, resolution.commit) if resolution else None
+
+
 def forget(model: spec.Model) -> None:
     """Forget what the revision was resolved to: the next command asks the hub again."""
     _memory(model).unlink(missing_ok=True)

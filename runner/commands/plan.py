@@ -7,21 +7,29 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.base_model.architecture import linear_modules
-from runner.base_model.folder import read_config
+from runner.base_model.at_hand import config_at_hand
+from runner.choose_gpu import choose_gpu
 from runner.commands.arguments import add_job_arguments
 from runner.commands.plan_memory import memory_facts, planned_machine, render_memory
-from runner.commands.plan_trace import trace_job
 from runner.commands.say import say
 from runner.decide import Decision, Decisions, decide_training
 from runner.errors import EXIT_DONE, EXIT_FAILED
 from runner.load import LoadedJob, check_against_model, load_job
 from runner.machine import read_machine
 from runner.memory.fit import NO, PlannedMemory
-from runner.plan import Plan, PreparedSplit, choose_gpu, find_architecture, predict_memory
+from runner.predict import find_architecture, predict_memory
 from runner.record.layout import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from runner.commands.plan_trace import Trace
+    from runner.disk import Need
+    from runner.memory.architecture import Architecture
+    from runner.plan import Plan, PreparedSplit
+    from runner.resolve import Resolved
+    from runner.spec import Job
 
 EXAMPLES = """\
 examples:
@@ -34,9 +42,11 @@ Exit code 1 where it does not fit the card.
 """
 
 
+NUM_WARNINGS = 12  # of the data, shown; `trainbox data` has all
+
 NO_CONFIG = (
-    "the model's configuration would have to be fetched; leave out --no-data, or name a folder "
-    "that holds its config.json"
+    "the model's configuration is not on this machine; leave out --no-data to fetch it, or name a "
+    "folder that holds its config.json"
 )
 
 
@@ -47,12 +57,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trace", action="store_true", help="count memory with the model's own code too (torch)"
     )
+    parser.add_argument(
+        "--price-per-hour", type=float, metavar="N", help="what an hour costs: says what a run does"
+    )
     parser.add_argument("--memory-gib", type=float, metavar="N", help="plan for N GiB of memory")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.gpu is not None or args.memory_gib is not None:  # the card named here is the one
         args.overrides += ["resources.gpus=1", "resources.gpu=null"]
+    if args.price_per_hour is not None:
+        args.overrides += [f"resources.price_per_hour={args.price_per_hour}"]
     loaded = load_job(Path(args.job), args.overrides)
     if args.no_data:
         return plan_without_data(args, loaded, "not read, as asked: the longest is max_length")
@@ -69,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     memory = loaded.job, asdict(plan.training), plan.memory, arch
     folder = resolved.model.folder
     longest = plan.memory.length if plan.memory else plan.train_data.longest
-    traced = trace_job(*memory[:2], longest, folder, arch) if args.trace else None
+    traced = _traced(args, *memory[:2], longest, folder, arch)
     if args.json:
         facts = asdict(plan) | {
             "has_weights": resolved.model.has_weights,
@@ -79,8 +94,9 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(facts, indent=1))
     else:
-        print(render_plan(plan, has_weights=resolved.model.has_weights))
+        print(render_plan(plan, _needs(resolved, args.offline)))
         print(f"\n{render_memory(*memory)}")
+        print(render_warnings(resolved.data.report.warnings()), end="")
         if traced:
             print(traced.render())
     return exit_code(plan.memory)
@@ -94,7 +110,7 @@ def plan_without_data(args: argparse.Namespace, loaded: LoadedJob, data: str) ->
     """
     job, decide = loaded.job, Decisions()
     gpu = choose_gpu(job, planned_machine(read_machine(), args.gpu, args.memory_gib))
-    config = config_at_hand(job.model.name_or_path)
+    config = config_at_hand(job.model)
     if config:
         check_against_model(loaded, config, linear_modules(config, None))
     arch = find_architecture(config) if config else None
@@ -102,14 +118,12 @@ def plan_without_data(args: argparse.Namespace, loaded: LoadedJob, data: str) ->
     planned = predict_memory(job, fields, job.data.max_length, arch, gpu) if arch else None
     memory = job, fields, planned, arch
     folder = Path(job.model.name_or_path).expanduser()
-    traced = (
-        trace_job(job, fields, job.data.max_length, folder, arch) if args.trace and config else None
-    )
+    traced = _traced(args, job, fields, job.data.max_length, folder, arch) if config else None
     if args.json:
         facts = {
             "schema_version": SCHEMA_VERSION,
             "job": job.canonical(),
-            "training": fields,
+            "training": {**fields, "levers": asdict(fields["levers"])},
             "decisions": [asdict(decision) for decision in decide.made],
             **memory_facts(*memory),
             "trace": asdict(traced) if traced else None,
@@ -127,10 +141,19 @@ def plan_without_data(args: argparse.Namespace, loaded: LoadedJob, data: str) ->
     return exit_code(planned)
 
 
-def config_at_hand(name: str) -> dict[str, Any] | None:
-    """Return config.json of a model that is a folder; anything else would take a download."""
-    file = Path(name).expanduser() / "config.json"
-    return read_config(file.parent) if file.is_file() else None
+def _traced(
+    args: argparse.Namespace,
+    job: Job,
+    fields: dict[str, Any],
+    longest: int,
+    folder: Path,
+    arch: Architecture | None,
+) -> Trace | None:
+    if not args.trace:
+        return None
+    from runner.commands.plan_trace import trace_job
+
+    return trace_job(job, fields, longest, folder, arch)
 
 
 def is_config_alone(name: str) -> bool:
@@ -145,10 +168,21 @@ def exit_code(memory: PlannedMemory | None) -> int:
     return EXIT_FAILED if memory is not None and memory.verdict == NO else EXIT_DONE
 
 
-def render_plan(plan: Plan, *, has_weights: bool) -> str:
-    """Return the plan as text: model, data, optimisation, and each `auto` with its reason."""
+def _needs(resolved: Resolved, offline: bool) -> list[Need]:
+    from runner.commands.train import needs_before, needs_of
+
+    return needs_before(resolved, offline=offline) or needs_of(resolved, None)
+
+
+def render_plan(plan: Plan, needs: Sequence[Need]) -> str:
+    """Return the plan as text: model, data, optimisation, and each `auto` with its reason.
+
+    Args:
+        needs: what the run will write.
+    """
     training, job = plan.training, plan.job
-    weights = "in the cache" if has_weights else "not in the cache yet: fetched at the start"
+    is_here = plan.forecast is None or not plan.forecast.disk.model_missing_bytes
+    weights = "in the cache" if is_here else "not in the cache yet: fetched at the start"
     lines = [
         ("job", f"{job['name']} ({job['stage']}, {job['method']})"),
         ("model", f"{plan.model.public_name} @ {plan.model.revision or 'local'}; {weights}"),
@@ -161,9 +195,21 @@ def render_plan(plan: Plan, *, has_weights: bool) -> str:
             f"{training.micro_batch_size} x {training.gradient_accumulation_steps} samples",
         ),
     ]
+    if plan.forecast:
+        from runner.commands.plan_forecast import render_forecast, room_lines
+
+        lines += [*render_forecast(plan.forecast), *room_lines(needs)]
     return "\n".join(f"{name:14} {value}" for name, value in lines) + render_decisions(
         plan.decisions
     )
+
+
+def render_warnings(warnings: Sequence[str]) -> str:
+    """Return what to look at in the data before training; empty where nothing is."""
+    shown = [f"  {warning}\n" for warning in warnings[:NUM_WARNINGS]]
+    if len(warnings) > NUM_WARNINGS:
+        shown.append(f"  and {len(warnings) - NUM_WARNINGS} more: `trainbox data JOB`\n")
+    return "".join(["\nto look at in the data:\n", *shown]) if shown else ""
 
 
 def render_decisions(decisions: Sequence[Decision]) -> str:

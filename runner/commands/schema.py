@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.errors import EXIT_DONE, JobError
-from runner.load.expected import Key, all_keys
-from runner.spec import Job
+from runner.load.expected import Key, all_keys, described_schema
 
 EXAMPLES = """\
 examples:
@@ -48,7 +47,7 @@ def schema() -> dict[str, object]:
     """Return the JSON Schema (draft 2020-12) of a job, with a description of every key."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Job.model_json_schema(),
+        **described_schema(),
         "title": "A trainbox job",
     }
 

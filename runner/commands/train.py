@@ -14,6 +14,7 @@ from runner.claim import refuse_in_use
 from runner.commands.arguments import add_job_arguments
 from runner.commands.plan_memory import require_fit
 from runner.commands.say import say
+from runner.commands.train_rehearsal import rehearsal_of, wants_rehearsal
 from runner.disk import Need, disks_of, needs_of_run, require_room
 from runner.execute import execute
 from runner.plan import Plan
@@ -27,6 +28,7 @@ examples:
   trainbox train jobs/demo.yaml
   trainbox train jobs/demo.yaml --set train.max_steps=10 --set tracking.mlflow.uri=none
   trainbox train jobs/demo.yaml          once more: goes on with an unfinished run
+  trainbox train jobs/demo.yaml --rehearse     tries the longest batch and a save first
 
 Ctrl-C writes a checkpoint and ends with exit code 130; a second Ctrl-C ends at once.
 """
@@ -41,7 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to train (default: auto)",
     )
     parser.add_argument(
-        "--force", action="store_true", help="start although the plan says it does not fit"
+        "--rehearse",
+        action=argparse.BooleanOptionalAction,
+        help="first try the longest batch, an evaluation and a save, in a process of its own "
+        "(default: on a GPU, for a run that begins)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="start although it does not fit the card or the disk"
     )
 
 
@@ -64,7 +72,15 @@ def run(args: argparse.Namespace) -> int:
     if not args.force:
         require_room(disks_of(needs_of(resolved, run_dir)), args.job)
     backend.prepare(plan, say=say)
-    return execute(run_dir or create_run(plan, resolved), plan, backend, as_json=args.json)
+    rehearsed = None
+    if wants_rehearsal(args.rehearse, plan, begins=run_dir is None):
+        rehearsed = rehearsal_of(plan, resolved, backend, args.job, say=say)
+        if isinstance(rehearsed, int):
+            return rehearsed
+    run_dir = run_dir or create_run(plan, resolved)
+    if rehearsed is not None:
+        rehearsed.write(run_dir)
+    return execute(run_dir, plan, backend, as_json=args.json)
 
 
 def needs_before(resolved: Resolved, *, offline: bool) -> list[Need]:

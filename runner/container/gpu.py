@@ -14,10 +14,11 @@ from env_check.inference import has_gpu
 from env_check.judge import judge
 from env_check.probes import container, gpu, host
 from env_check.system import LocalSystem, System
+from runner.choose_gpu import CDI_NAME, find_gpu
 from runner.container.engine import connect
 from runner.errors import BackendError
 from runner.machine import Machine
-from runner.plan import CDI_NAME, Plan, find_gpu
+from runner.plan import Plan
 
 if TYPE_CHECKING:
     from docker.types import DeviceRequest

@@ -14,19 +14,39 @@ TRL_BATCH = 1000  # TRL 1.16 packs every 1,000 samples on their own (`datasets.D
 def count_packed_rows(lengths: Sequence[int] | npt.NDArray[np.int64], max_length: int) -> int:
     """Return the number of rows after packing samples of these lengths (tokens)."""
     return sum(
-        _best_fit_decreasing(np.asarray(lengths[start : start + TRL_BATCH]).tolist(), max_length)
+        len(_best_fit_decreasing(np.asarray(lengths[start : start + TRL_BATCH]), max_length))
         for start in range(0, len(lengths), TRL_BATCH)
     )
 
 
-def _best_fit_decreasing(lengths: Sequence[int], max_length: int) -> int:
-    spaces: list[int] = []  # what is left in each open row, ascending
-    num_rows = 0
-    for length in sorted(lengths, reverse=True):
-        fitting = bisect_left(spaces, length)
+def fullest_rows(
+    lengths: Sequence[int] | npt.NDArray[np.int64], max_length: int, num_rows: int
+) -> list[list[int]]:
+    """Return the fullest packed rows, each as the indices of its samples; of one batch of TRL's.
+
+    Args:
+        lengths: tokens of all samples, of which evenly spread ones are packed.
+    """
+    step = max(1, len(lengths) // TRL_BATCH)
+    spread = np.arange(0, len(lengths), step)[:TRL_BATCH]
+    tokens = np.asarray(lengths)[spread]
+    rows = _best_fit_decreasing(tokens, max_length)
+    rows.sort(key=lambda row: int(tokens[row].sum()), reverse=True)
+    return [spread[row].tolist() for row in rows[:num_rows]]
+
+
+def _best_fit_decreasing(lengths: npt.NDArray[np.int64], max_length: int) -> list[list[int]]:
+    """Return the rows, each as the indices of its samples."""
+    spaces: list[tuple[int, int]] = []  # what is left in each row, ascending, and its number
+    rows: list[list[int]] = []
+    for index in np.argsort(-lengths, kind="stable").tolist():
+        length = int(lengths[index])
+        fitting = bisect_left(spaces, (length, 0))
         if fitting < len(spaces):
-            space = spaces.pop(fitting)
+            space, number = spaces.pop(fitting)
         else:
-            space, num_rows = max_length, num_rows + 1
-        insort(spaces, space - min(length, max_length))
-    return num_rows
+            space, number = max_length, len(rows)
+            rows.append([])
+        rows[number].append(index)
+        insort(spaces, (space - min(length, max_length), number))
+    return rows

@@ -5,11 +5,15 @@ The same words stand in the errors and in the reference (docs/jobs.md).
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
+from runner import spec
 from runner.load.document import KeyPath
 from runner.spec import Job
 
@@ -38,10 +42,39 @@ class Key:
         return describe(self.schema)
 
 
+def described_schema() -> JsonSchema:
+    """Return the JSON Schema of a job as pydantic makes it, with the sentence of every key."""
+    schema = Job.model_json_schema()
+    sections = schema["$defs"] | {"Job": schema}
+    for class_name, sentences in _sentences().items():
+        for name, sentence in sentences.items():
+            key = sections[class_name]["properties"][name]
+            target = key.get("$ref", "").rpartition("/")[2]
+            if not target or sections[target].get("description") != sentence:
+                key["description"] = sentence
+    return schema
+
+
+def _sentences() -> dict[str, dict[str, str]]:
+    """Return class → key → the sentence beneath it in runner/spec.py."""
+    found: dict[str, dict[str, str]] = {}
+    for section in ast.parse(inspect.getsource(spec)).body:
+        if isinstance(section, ast.ClassDef):
+            found[section.name] = {
+                key.target.id: inspect.cleandoc(str(below.value.value))
+                for key, below in pairwise(section.body)
+                if isinstance(key, ast.AnnAssign)
+                and isinstance(key.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            }
+    return found
+
+
 @cache
 def job_schema() -> JsonSchema:
     """Return the JSON Schema of a job, every reference replaced by what it points at."""
-    raw = Job.model_json_schema()
+    raw = described_schema()
     definitions = raw.pop("$defs")
 
     def inline(node: Any) -> Any:

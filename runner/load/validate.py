@@ -8,7 +8,7 @@ key is not reported, for nobody knows what it was meant to be.
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -16,10 +16,12 @@ from runner.errors import JobError
 from runner.load.conflicts import Conflict, conflicts_of
 from runner.load.credentials import is_secret_value
 from runner.load.document import Document, KeyPath
-from runner.load.faults import Refusal, refusals_of
 from runner.load.files import missing_files
 from runner.load.overrides import key_path, key_text
 from runner.spec import Job
+
+if TYPE_CHECKING:
+    from runner.load.faults import Refusal
 
 # Stands in for what is missing, so that the rest can be judged. Nothing of it is ever used.
 STAND_IN: dict[str, Any] = {
@@ -38,6 +40,8 @@ def validate(document: Document) -> tuple[Job | None, list[JobError]]:
     try:
         job = Job.model_validate(document.data)
     except ValidationError as error:
+        from runner.load.faults import refusals_of  # words for what is wrong: 15 ms
+
         refusals = refusals_of(error, document)
         faults += [refusal.fault for refusal in refusals]
         job = _rest_of_job(document.data, refusals)

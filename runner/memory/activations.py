@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from runner.memory.architecture import Architecture
 from runner.memory.head import Head
@@ -23,6 +24,7 @@ class Activations:
     inference_bytes: float  # of a forward pass that keeps nothing: evaluation, DPO's reference
 
 
+@cache
 def measure_activations(arch: Architecture, settings: Settings) -> Activations:
     """Run the end of the model forwards and backwards on a tape.
 

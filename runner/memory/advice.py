@@ -126,7 +126,7 @@ def _smaller_batches(settings: Settings, effective_batch_size: int) -> Iterator[
     per_sample = 2 if settings.stage == "dpo" else 1
     micro = settings.rows // per_sample
     sizes = [n for n in range(micro - 1, 0, -1) if effective_batch_size % n == 0]
-    for size in {sizes[0], sizes[-1]} if sizes else ():
+    for size in dict.fromkeys((sizes[0], sizes[-1])) if sizes else ():
         yield (
             (
                 f"train.per_device_train_batch_size={size}",

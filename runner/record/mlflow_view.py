@@ -94,6 +94,8 @@ def attempt_tags(events: Iterable[Event]) -> dict[str, str]:
     """Return what differs from attempt to attempt: tags, because params cannot change."""
     tags: dict[str, str] = {}
     for event in events:
+        for name, reason in event.get("unknown", {}).items():  # of a card, in system.jsonl
+            tags[f"trainbox.unknown.{metric_key(name)}"] = str(reason)[:MAX_TAG_CHARACTERS]
         prefix = f"trainbox.attempt.{event.get('attempt', 1)}"
         kept = {
             "start": ("backend", "device"),

@@ -2,6 +2,7 @@
 
 The names are those that MLflow's own system metrics have, so that its pages and other people's
 runs fit. The file has the journal's form: it is sent like the journal, and again without doubling.
+What a card does not tell stands once as `unknown`, with the reason.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import importlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from runner.record.delivery import last_event
@@ -19,6 +21,7 @@ from runner.record.layout import RunDir
 
 SAMPLE_EVERY_SECONDS = 10.0
 MEGABYTE = 1e6
+CARD_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # of the driver on Linux, and in WSL2
 
 
 class SystemRecord:
@@ -26,16 +29,22 @@ class SystemRecord:
 
     Args:
         now: a monotonic clock in seconds.
+        cards: asked for their numbers; None: those of this machine.
     """
 
-    def __init__(self, run: RunDir, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        now: Callable[[], float] = time.monotonic,
+        cards: Cards | None = None,
+    ) -> None:
         import psutil  # 20 ms: only once training has begun
 
         self._run = run
         self._now = now
         self._due = now()
         self._psutil = psutil
-        self._cards = _Cards()
+        self._cards = cards or Cards()
         last = last_event(run.journal)
         newest = last_event(run.system)
         self._next_sample = newest["sample"] + 1 if newest else 0
@@ -47,7 +56,10 @@ class SystemRecord:
         if self._now() < self._due:
             return
         self._due = self._now() + SAMPLE_EVERY_SECONDS
-        self._file.write("system", sample=self._next_sample, **self._sample())
+        values = self._sample()
+        unknown, self._cards.unknown = self._cards.unknown, {}
+        told = {"unknown": unknown} if unknown else {}
+        self._file.write("system", sample=self._next_sample, **values, **told)
         self._next_sample += 1
 
     def close(self) -> None:
@@ -77,40 +89,49 @@ class SystemRecord:
             return None
 
 
-class _Cards:
-    """NVIDIA cards, asked through NVML where there is a driver."""
+class Cards:
+    """NVIDIA cards, asked through NVML where there is a driver.
 
-    def __init__(self) -> None:
-        self._nvml: Any = None
+    Args:
+        nvml: stands in for the module pynvml.
+    """
+
+    def __init__(self, nvml: Any = None) -> None:
+        self.unknown: dict[str, str] = {}
+        """What a card does not tell, and why; taken out by who writes it down."""
+        self._nvml = nvml
         self._handles: list[Any] = []
+        self._silent: set[str] = set()
         try:
-            pynvml = importlib.import_module("pynvml")  # of nvidia-ml-py, without types
-
-            pynvml.nvmlInit()
-            count = pynvml.nvmlDeviceGetCount()
-            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-            self._nvml = pynvml
-        except Exception:  # no package, no driver, or a broken one: then there is nothing to sample
-            self._handles = []
+            self._nvml = nvml or importlib.import_module("pynvml")  # of nvidia-ml-py, without types
+            self._nvml.nvmlInit()
+            count = self._nvml.nvmlDeviceGetCount()
+            self._handles = [self._nvml.nvmlDeviceGetHandleByIndex(one) for one in range(count)]
+        except Exception as error:  # no package, no driver, or a broken one
+            if nvml is not None or any(Path(device).exists() for device in CARD_DEVICES):
+                self.unknown["gpu"] = f"{type(error).__name__}: {error}"
 
     def sample(self) -> dict[str, float]:
         values: dict[str, float] = {}
         for index, handle in enumerate(self._handles):
-            for name, read in (
-                (
-                    "utilization_percentage",
-                    lambda h: self._nvml.nvmlDeviceGetUtilizationRates(h).gpu,
-                ),
-                ("memory_usage_megabytes", lambda h: self._memory(h).used / MEGABYTE),
-                ("memory_usage_percentage", self._memory_percentage),
-                ("power_usage_watts", lambda h: self._nvml.nvmlDeviceGetPowerUsage(h) / 1000),
-                ("temperature_celsius", lambda h: self._nvml.nvmlDeviceGetTemperature(h, 0)),
-            ):
+            for name, read in self._questions():
+                key = f"gpu_{index}_{name}"
+                if key in self._silent:
+                    continue
                 try:
-                    values[f"gpu_{index}_{name}"] = read(handle)
-                except self._nvml.NVMLError:
-                    continue  # not every card answers every question (WSL2, MIG)
+                    values[key] = read(handle)
+                except self._nvml.NVMLError as error:  # WSL2 and MIG leave some unanswered
+                    self._silent.add(key)
+                    self.unknown[key] = str(error)
         return values
+
+    def _questions(self) -> Iterator[tuple[str, Callable[[Any], float]]]:
+        nvml = self._nvml
+        yield "utilization_percentage", lambda card: nvml.nvmlDeviceGetUtilizationRates(card).gpu
+        yield "memory_usage_megabytes", lambda card: self._memory(card).used / MEGABYTE
+        yield "memory_usage_percentage", self._memory_percentage
+        yield "power_usage_watts", lambda card: nvml.nvmlDeviceGetPowerUsage(card) / 1000
+        yield "temperature_celsius", lambda card: nvml.nvmlDeviceGetTemperature(card, 0)
 
     def _memory(self, handle: Any) -> Any:
         return self._nvml.nvmlDeviceGetMemoryInfo(handle)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.progress import Progress, clock, event_line, step_line
+from runner.progress import Progress, clock, event_line, refined_line, step_line
 
 STEP: dict[str, Any] = {
     "event": "step", "step": 12, "loss": 1.23456, "tokens_per_second": 210.4,
@@ -37,8 +37,17 @@ def test_without_a_terminal_plain_lines_are_rare() -> None:
         progress.event(STEP | {"step": step})
     progress.close()
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 2 and lines[-1].startswith("step 100/100")
+    assert len(lines) == 3 and lines[-1].startswith("step 100/100")
+    assert lines[1] == "at the measured speed: 3:20 for 100 steps, evaluations apart"
     assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
+
+
+def test_the_forecast_is_put_right_with_what_it_costs() -> None:
+    """Time of all steps at the speed of the first ones, and the price of that time."""
+    line = refined_line([2.0, 4.0], 1200, 2.5)
+    assert line == (
+        "at the measured speed: 1:00:00 for 1200 steps, evaluations apart; 2.50 at 2.5 an hour"
+    )
 
 
 @pytest.mark.parametrize(

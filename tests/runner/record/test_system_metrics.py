@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
-from runner.record.journal import read_events
+from runner.record.journal import Event, read_events
 from runner.record.layout import RunDir
-from runner.record.system_metrics import SystemRecord
+from runner.record.mlflow_view import attempt_tags
+from runner.record.system_metrics import Cards, SystemRecord
 
 
 def test_a_sample_is_taken_every_ten_seconds(tmp_path: Path) -> None:
@@ -40,3 +42,60 @@ def test_the_memory_of_the_training_process_is_measured(tmp_path: Path) -> None:
     record.sample_if_due()
     record.close()
     assert read_events(run.system)[0]["training_memory_usage_megabytes"] > 10
+
+
+class NvmlError(Exception):
+    """As pynvml raises it."""
+
+
+class HalfSilent:
+    """NVML of a card that tells its memory and nothing else."""
+
+    NVMLError = NvmlError
+
+    def nvmlInit(self) -> None:
+        pass
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
+        return SimpleNamespace(used=2e9, total=8e9)
+
+    def _refuse(self, *_: object) -> None:
+        raise NvmlError("Not Supported")
+
+    nvmlDeviceGetUtilizationRates = nvmlDeviceGetPowerUsage = nvmlDeviceGetTemperature = _refuse
+
+
+def samples_with(tmp_path: Path, nvml: object) -> list[Event]:
+    clock = iter(range(0, 100, 5))
+    record = SystemRecord(RunDir(tmp_path), now=lambda: float(next(clock)), cards=Cards(nvml))
+    for _asked in range(4):
+        record.sample_if_due()
+    record.close()
+    return read_events(RunDir(tmp_path).system)
+
+
+def test_what_a_card_does_not_tell_is_unknown_once(tmp_path: Path) -> None:
+    """The first sample names it with the reason, for MLflow too; what is told goes on."""
+    first, *later = samples_with(tmp_path, HalfSilent())
+    assert first["gpu_0_memory_usage_percentage"] == 25
+    names = ("utilization_percentage", "power_usage_watts", "temperature_celsius")
+    assert first["unknown"] == {f"gpu_0_{name}": "Not Supported" for name in names}
+    assert later and not any("unknown" in sample for sample in later)
+    assert attempt_tags([first])["trainbox.unknown.gpu_0_power_usage_watts"] == "Not Supported"
+
+
+def test_a_driver_that_does_not_answer_is_unknown(tmp_path: Path) -> None:
+    """A card is there, and nothing can be asked: that is said, and no sample fails."""
+
+    class Broken(HalfSilent):
+        def nvmlInit(self) -> None:
+            raise NvmlError("Driver/library version mismatch")
+
+    first, *_ = samples_with(tmp_path, Broken())
+    assert first["unknown"] == {"gpu": "NvmlError: Driver/library version mismatch"}

@@ -1,0 +1,1 @@
+"""What a run will take beside memory: time, tokens, disk and money; ranges with their basis."""
