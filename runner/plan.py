@@ -5,26 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.choose_gpu import choose_gpu
 from runner.decide import Decision as Decision
-from runner.decide import Decisions, decide_training, training_settings
+from runner.decide import Decisions, decide_training
 from runner.errors import PlanError
-from runner.machine import Gpu, Machine
-from runner.memory.architecture import Architecture, read_architecture
-from runner.memory.cards import card_of
-from runner.memory.estimate import estimate
-from runner.memory.fit import PlannedMemory, planned_memory, read_planned_memory
+from runner.forecast.run import Forecast, read_forecast
+from runner.machine import Machine
+from runner.memory.fit import PlannedMemory, read_planned_memory
+from runner.predict import find_architecture, predict_memory
 from runner.record.layout import SCHEMA_VERSION
 from runner.spec import Job, Train
 
 DEFAULT_EPOCHS = 3.0
-# A card as the Container Device Interface names it: nvidia.com/gpu=0, =all, =GPU-<uuid>.
-CDI_NAME = re.compile(r"nvidia\.com/gpu=(?P<device>\S+)")
 # Sections of a job that may differ between two starts of the same run.
 NOT_IDENTITY = ("checkpoint", "tracking", "secrets", "resources", "limits")
 
@@ -89,6 +86,7 @@ class Plan:
     overrides: tuple[str, ...] = ()  # `--set` arguments, as given
     sample_prompts: tuple[int, ...] = ()  # indices of eval samples whose answers are shown
     memory: PlannedMemory | None = None  # None where the model's memory is not known
+    forecast: Forecast | None = None  # time, tokens, disk and cost
 
     def write(self, path: Path) -> None:
         """Write the plan as JSON, whole or not at all."""
@@ -112,6 +110,7 @@ def read_plan(path: Path) -> Plan:
     raw["training"] = TrainingPlan(**raw["training"])
     raw["decisions"] = tuple(Decision(**decision) for decision in raw["decisions"])
     raw["memory"] = read_planned_memory(raw.get("memory"))
+    raw["forecast"] = read_forecast(raw.get("forecast"))
     raw["overrides"] = tuple(raw["overrides"])
     raw["sample_prompts"] = tuple(raw["sample_prompts"])
     return Plan(**raw)
@@ -183,63 +182,6 @@ def build_plan(
         sample_prompts=_sample_prompts(job, eval_data),
         memory=predict_memory(job, fields, longest, arch, gpu) if arch else None,
     )
-
-
-def predict_memory(
-    job: Job, fields: dict[str, Any], longest: int, arch: Architecture, gpu: Gpu | None
-) -> PlannedMemory:
-    """Predict the peak of device memory of a resolved job.
-
-    Args:
-        fields: of a TrainingPlan.
-        longest: tokens of the longest row.
-    """
-    card = card_of(gpu) if gpu else None
-    found = estimate(
-        arch, training_settings(job, fields, longest), card.capability if card else None
-    )
-    return planned_memory(found, card, longest)
-
-
-def find_architecture(config: Mapping[str, Any]) -> Architecture | None:
-    """Return the architecture of a config.json, None where its memory is not known."""
-    try:
-        return read_architecture(config)
-    except PlanError:
-        return None
-
-
-def choose_gpu(job: Job, machine: Machine) -> Gpu | None:
-    """Return the card the job names, the first one, or None for the CPU.
-
-    Raises:
-        PlanError: the job names a card that is not here.
-    """
-    if not job.resources.gpus or (not machine.gpus and job.resources.gpu is None):
-        return None
-    wanted = job.resources.gpu
-    found = find_gpu(wanted, machine.gpus)
-    if found is not None:
-        return found
-    present = ", ".join(f"{gpu.index}: {gpu.name}" for gpu in machine.gpus) or "none"
-    raise PlanError(
-        id="plan-gpu-absent",
-        what=f"`resources.gpu` asks for {wanted!r}, which is not in this machine ({present})",
-        why="training on another card than the one asked for may not fit or cost more",
-        fix="name one that is here, or leave `resources.gpu` out to take the first",
-    )
-
-
-def find_gpu(wanted: int | str | None, gpus: Sequence[Gpu]) -> Gpu | None:
-    """Return the card of that index, UUID, CDI name or part of a name; None takes the first."""
-    device = str(wanted)
-    if is_cdi := CDI_NAME.fullmatch(device):
-        device = is_cdi["device"]
-    for gpu in gpus:
-        is_named = device in (str(gpu.index), gpu.uuid) or device.lower() in gpu.name.lower()
-        if wanted is None or device == "all" or is_named:
-            return gpu
-    return None
 
 
 def _float16_on_cpu() -> PlanError:
