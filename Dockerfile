@@ -1,24 +1,22 @@
 # The image that a run trains in; what changes least comes first. Built by `make image VARIANT=cpu`
-# (runner/image.py chooses base and lock). Nothing secret enters a layer: certificates and pip
-# settings are mounted while packages are installed and are gone afterwards.
+# (runner/container/image.py chooses base and lock). Nothing secret enters a layer: certificates and
+# pip settings are mounted while packages are installed and are gone afterwards.
 
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE} AS packages
+
+# The time of every file, for tools that keep to it, so that two builds are the same bytes
+# (docs/reproducible.md). No commit's time: a layer that did not change keeps its digest.
+ARG SOURCE_DATE_EPOCH=1767225600
 
 # Debian's and Ubuntu's names. A base that has them all needs no package mirror. The compiler is
 # triton's: it builds its launchers where the kernels run.
 ARG PYTHON=3.12
 ARG COMPILER=""
-RUN for package in ca-certificates python${PYTHON} python${PYTHON}-venv \
-      ${COMPILER:+gcc libc6-dev python${PYTHON}-dev}; do \
-      dpkg-query --show --showformat '${db:Status-Status}\n' "${package}" 2>/dev/null \
-        | grep --quiet --line-regexp installed || missing="${missing} ${package}"; \
-    done; \
-    [ -z "${missing}" ] || { \
-      apt-get update --quiet=2 \
-      && DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends ${missing} \
-      && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log; \
-    }
+ARG SNAPSHOT=""
+RUN --mount=type=bind,source=image/system-packages,target=/system-packages \
+    sh /system-packages ca-certificates python${PYTHON} python${PYTHON}-venv \
+      ${COMPILER:+gcc libc6-dev python${PYTHON}-dev}
 
 RUN python${PYTHON} -m venv /opt/venv
 ENV PATH=/opt/venv/bin:${PATH}
@@ -28,6 +26,7 @@ ENV PATH=/opt/venv/bin:${PATH}
 ARG LOCK
 COPY locks/${LOCK}.lock /opt/trainbox/lock
 RUN --mount=type=bind,source=wheelhouse,target=/wheelhouse \
+    --mount=type=bind,source=image/settle.py,target=/settle.py \
     --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca \
     --mount=type=secret,id=pip \
@@ -35,7 +34,8 @@ RUN --mount=type=bind,source=wheelhouse,target=/wheelhouse \
     if [ -s /run/secrets/pip ]; then export PIP_CONFIG_FILE=/run/secrets/pip; fi; \
     pip install --require-hashes --no-deps --only-binary :all: --find-links /wheelhouse \
       --disable-pip-version-check --root-user-action ignore --progress-bar off --no-input \
-      --requirement /opt/trainbox/lock
+      --no-compile --requirement /opt/trainbox/lock \
+    && python /settle.py /opt/venv/lib/python${PYTHON}/site-packages
 
 # The MLflow server of compose.yaml, which says how it is started: LOCK=mlflow, --target mlflow. An
 # empty volume takes over the owner of /data.
@@ -49,29 +49,44 @@ ENV HOME=/tmp PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1
 CMD ["mlflow", "server", "--help"]
 
 FROM packages
+ARG SOURCE_DATE_EPOCH=1767225600
 
 # What was installed is what the lock says and what the variant promises, or there is no image.
 ARG PROMISE
 COPY image/prove.py image/fatbin.py /opt/trainbox/
-RUN python /opt/trainbox/prove.py /opt/trainbox/lock "${PROMISE}"
+RUN python -B /opt/trainbox/prove.py /opt/trainbox/lock "${PROMISE}"
+
+# For the record of a run that is started inside: the lock, as set-up writes it into an environment.
+ARG LOCK
+RUN digest=$(sha256sum </opt/trainbox/lock) \
+    && printf '{"lock": "%s", "digests": {"%s": "%s"}}\n' "${LOCK}" "${LOCK}" "${digest%% *}" \
+      >/opt/venv/trainbox.json
+
+# `--user` and `docker run` as root work as well. An empty volume takes over the mode of /workspace,
+# and a shell of ssh finds our commands without our PATH.
+RUN useradd --uid 10001 --user-group --create-home --no-log-init trainbox \
+    && install --directory --mode=1777 /workspace \
+    && ln -s /opt/venv/bin/trainbox /opt/venv/bin/env-check /usr/local/bin/
 
 # Our code last: a change of it rebuilds and pushes less than a megabyte.
+COPY --chmod=755 image/entrypoint /usr/local/bin/trainbox-entrypoint
+COPY image/start-sshd image/about.py /opt/trainbox/
 COPY pyproject.toml README.md LICENSE /opt/trainbox/source/
 COPY env_check /opt/trainbox/source/env_check
 COPY runner /opt/trainbox/source/runner
-RUN pip install --no-deps --no-index --no-build-isolation --no-cache-dir --root-user-action ignore \
-      --disable-pip-version-check --quiet /opt/trainbox/source \
-    && rm -rf /opt/trainbox/source
+RUN --mount=type=bind,source=image/settle.py,target=/settle.py \
+    pip install --no-deps --no-index --no-build-isolation --no-cache-dir --root-user-action ignore \
+      --disable-pip-version-check --no-compile --quiet /opt/trainbox/source \
+    && rm -rf /opt/trainbox/source \
+    && cd /opt/venv/lib/python*/site-packages && python /settle.py runner env_check
 
-# `--user` and `docker run` as root work as well; the entry point knows users without a name.
-RUN useradd --uid 10001 --user-group --create-home trainbox
-COPY --chmod=755 image/entrypoint /usr/local/bin/trainbox-entrypoint
 USER trainbox
-WORKDIR /home/trainbox
+WORKDIR /workspace
+ARG VARIANT
 ENV PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 PYTHONHASHSEED=0 \
-    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility TRAINBOX_VARIANT=${VARIANT}
 # The base asks for a driver that its own toolkit is tested with; the wheels start on an older one.
 ARG REQUIRE_CUDA=""
 ENV NVIDIA_REQUIRE_CUDA=${REQUIRE_CUDA}
 ENTRYPOINT ["trainbox-entrypoint"]
-CMD ["trainbox", "--help"]
+CMD ["python", "/opt/trainbox/about.py"]

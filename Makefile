@@ -8,10 +8,10 @@ JOB ?= jobs/demo.yaml
 VARIANT ?= cpu
 
 .DEFAULT_GOAL = help
-.PHONY: help setup setup-dev lock lock-check format lint types test test-docker test-faults check check-env image up down plan train clean
+.PHONY: help setup setup-dev lock lock-check format lint types test test-docker test-faults check check-env image image-repro image-verify-real up down plan train clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup:  ## create or update .venv from the locks (TRAINBOX_LOCK=cpu|cu130|cli chooses one)
 	$(SETUP) setup
@@ -40,7 +40,7 @@ test: setup-dev  ## run the tests (TESTS=file or TESTS=pattern for some)
 	@$(BIN)/python -m pytest $(if $(TESTS),,--numprocesses logical --maxprocesses 4 --dist loadfile) $(if $(wildcard $(firstword $(subst ::, ,$(TESTS)))),$(TESTS),$(if $(TESTS),-k "$(TESTS)"))
 
 test-docker: setup-dev  ## run the tests that need a Docker engine; builds the image
-	@$(BIN)/python -m pytest -m docker $(if $(TESTS),-k "$(TESTS)")
+	@TRAINBOX_TEST_VARIANT=$(VARIANT) $(BIN)/python -m pytest -m docker $(if $(TESTS),-k "$(TESTS)")
 
 test-faults: setup-dev  ## kill, starve and damage runs; for hours with ARGS="--kills 200 --seed 1 --damage 0.3"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(ARGS),tests.faults $(ARGS),pytest -m faults)
@@ -52,6 +52,12 @@ check-env: setup  ## say which layer of this machine's stack is broken, and why
 
 image: setup  ## build the image that runs train in: VARIANT=cpu|cu130
 	@$(BIN)/trainbox image build $(VARIANT) $(ARGS)
+
+image-repro: setup  ## build the image twice without a cache, name every file that differs: VARIANT=cpu
+	@$(BIN)/trainbox image repro $(VARIANT) $(ARGS)
+
+image-verify-real: setup  ## the same on the published base, where a registry can be reached
+	@$(BIN)/trainbox image repro $(VARIANT) --real-base $(ARGS)
 
 up: setup  ## start the MLflow server
 	@$(BIN)/trainbox up $(ARGS)
