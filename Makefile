@@ -35,9 +35,10 @@ lint: setup-dev  ## check style and format
 types: setup-dev  ## check types
 	@$(BIN)/mypy
 
-# All of them on every core; a file's tests share servers and processes, so they stay together.
+# A file's tests share servers and processes: they stay together.
+ON_ALL_CORES = --numprocesses logical --maxprocesses 4 --dist loadfile
 test: setup-dev  ## run the tests (TESTS=file or TESTS=pattern for some)
-	@$(BIN)/python -m pytest $(if $(TESTS),,--numprocesses logical --maxprocesses 4 --dist loadfile) $(if $(wildcard $(firstword $(subst ::, ,$(TESTS)))),$(TESTS),$(if $(TESTS),-k "$(TESTS)"))
+	@$(BIN)/python -m pytest $(if $(wildcard $(firstword $(subst ::, ,$(TESTS)))),$(TESTS),$(if $(TESTS),-k "$(TESTS)",$(ON_ALL_CORES)))
 
 test-docker: setup-dev  ## run the tests that need a Docker engine; builds the image
 	@TRAINBOX_TEST_VARIANT=$(VARIANT) $(BIN)/python -m pytest -m docker $(if $(TESTS),-k "$(TESTS)")

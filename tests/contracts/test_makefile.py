@@ -66,7 +66,7 @@ def test_job_and_arguments_are_passed_on() -> None:
 @pytest.mark.parametrize(
     ("tests", "expected"),
     [
-        ("", "-m pytest "),
+        ("", "-m pytest --numprocesses logical --maxprocesses 4 --dist loadfile"),
         ("journal", '-m pytest -k "journal"'),
         ("tests/contracts", "-m pytest tests/contracts"),
         (
@@ -76,7 +76,7 @@ def test_job_and_arguments_are_passed_on() -> None:
     ],
 )
 def test_tests_are_chosen_by_file_or_pattern(tests: str, expected: str) -> None:
-    """TESTS= takes a path, a single test or a pattern."""
+    """TESTS= takes a path, a single test or a pattern; without it all run, on every core."""
     assert make("-n", "test", f"TESTS={tests}").stdout.splitlines()[-1].endswith(expected)
 
 
