@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runner.levers import decide_attention, decide_levers
 from runner.machine import Gpu
 from runner.memory.architecture import Architecture
 from runner.memory.cards import Card, card_of
@@ -54,7 +55,7 @@ def decide_training(
         arch: None where the model's memory is not known.
     """
     device = "cuda" if gpu else "cpu"
-    fields: dict[str, Any] = {"device": device} | _kernels(job, gpu, decide)
+    fields: dict[str, Any] = {"device": device} | _kernels(job, gpu, arch, decide)
     card = card_of(gpu) if gpu else None
     if card is not None and arch is not None:
         return fields | _decide_by_memory(job, card, longest, arch, fields, decide)
@@ -92,16 +93,15 @@ def training_settings(job: Job, fields: dict[str, Any], longest: int) -> Setting
     )
 
 
-def _kernels(job: Job, gpu: Gpu | None, decide: Decisions) -> dict[str, Any]:
+def _kernels(
+    job: Job, gpu: Gpu | None, arch: Architecture | None, decide: Decisions
+) -> dict[str, Any]:
     """Resolve what neither data nor memory decides."""
+    levers = decide_levers(job, gpu, arch, decide)
     return {
         "checkpoint_every_n": CHECKPOINT_EVERY_N,
-        "attn_implementation": decide(
-            "model.attn_implementation",
-            job.model.attn_implementation,
-            "sdpa",
-            "in PyTorch itself, on every card and the CPU",
-        ),
+        "levers": levers,
+        "attn_implementation": decide_attention(job, levers, arch, decide),
         "compute_dtype": decide(
             "quantization.compute_dtype",
             job.quantization.compute_dtype,

@@ -14,6 +14,7 @@ from runner.choose_gpu import choose_gpu
 from runner.decide import Decision as Decision
 from runner.decide import Decisions, decide_training
 from runner.errors import PlanError
+from runner.levers import Levers
 from runner.forecast.run import Forecast, read_forecast
 from runner.machine import Machine
 from runner.memory.fit import PlannedMemory, read_planned_memory
@@ -68,6 +69,7 @@ class TrainingPlan:
     packing: bool
     num_threads: int  # CPU threads of torch
     num_workers: int
+    levers: Levers = Levers()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,8 @@ def read_plan(path: Path) -> Plan:
     raw["model"] = PlannedModel(**raw["model"])
     raw["train_data"] = PreparedSplit(**raw["train_data"])
     raw["eval_data"] = PreparedSplit(**raw["eval_data"]) if raw["eval_data"] else None
-    raw["training"] = TrainingPlan(**raw["training"])
+    levers = Levers(**raw["training"].pop("levers", {}))
+    raw["training"] = TrainingPlan(**raw["training"], levers=levers)
     raw["decisions"] = tuple(Decision(**decision) for decision in raw["decisions"])
     raw["memory"] = read_planned_memory(raw.get("memory"))
     raw["forecast"] = read_forecast(raw.get("forecast"))

@@ -54,8 +54,8 @@ class Model(Section):
     """Hub branch, tag or commit; null resolves the default branch once and records the commit."""
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     """Type of the weights that stay 16 bit or wider, and of the computation."""
-    attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
-    """Attention kernel; auto chooses by card and packing."""
+    attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2", "varlen"] = "auto"
+    """Attention kernel; auto is varlen for samples laid end to end, else sdpa."""
     trust_remote_code: bool = False
     """Run Python code shipped with the model; it runs with your rights, so it is off."""
 
@@ -189,6 +189,23 @@ class Train(Section):
     """A loss of NaN or infinity: end and name its rows, or go back and pass over them."""
 
 
+class Speed(Section):
+    """Levers on the time of a step; none changes what is learnt but by rounding (docs/speed.md)."""
+
+    padding_free: Literal["auto"] | bool = "auto"
+    """Lay the samples of a micro-batch end to end, attention kept apart, instead of padding them."""
+    loss_head: Literal["auto", "one_pass", "trl"] = "auto"
+    """Loss from the hidden states: one_pass keeps what it computed, trl computes it twice."""
+    dense_base: Literal["auto"] | bool = "auto"
+    """Hold a 4-bit base dequantised: the same values, more memory (method `qlora` only)."""
+    fused_adapters: Literal["auto"] | bool = "auto"
+    """Compute base and adapter of a layer as one function, without dropout and DoRA."""
+    compile: Literal["auto"] | bool = "auto"
+    """Compile the decoder layers (GPU); the first step is minutes later, the others faster."""
+    tf32: Literal["auto"] | bool = "auto"
+    """TF32 for what is left in float32 (GPU); auto with bfloat16 only."""
+
+
 class Checkpoint(Section):
     """When the run can be taken up again from."""
 
@@ -275,6 +292,8 @@ class Job(Section):
     """Direct preference optimisation (stage `dpo` only)."""
     train: Train = Train()
     """The optimisation."""
+    speed: Speed = Speed()
+    """Levers on the time of a step."""
     checkpoint: Checkpoint = Checkpoint()
     """When the run can be taken up again from."""
     tracking: Tracking = Tracking()

@@ -106,6 +106,7 @@ def tiny_plan(
         eval_data=held,
         machine=MACHINE,
         packed_rows=train_samples if job.data.packing is True else None,
+        config=json.loads((model_folder / "config.json").read_text(encoding="utf-8")),
     )
 
 

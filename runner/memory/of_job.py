@@ -68,7 +68,7 @@ def _attention(job: Job, implementation: str, micro_batch_size: int, packing: bo
     """SDPA leaves its flash kernel where rows are padded or packed: then there is a mask."""
     if implementation == "eager":
         return "eager"
-    if implementation == "flash_attention_2":
+    if implementation in ("flash_attention_2", "varlen"):
         return "flash"
     has_mask = packing or micro_batch_size > 1 or job.stage == "dpo"
     return "masked" if has_mask else "flash"

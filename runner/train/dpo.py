@@ -14,6 +14,7 @@ from runner.train.attempt import Attempt
 from runner.train.callbacks import Recorded
 from runner.train.data import load_dpo
 from runner.train.evaluate import BatchLoss, HeldOut
+from runner.train.levers.pull import pull
 from runner.train.loop import train_to_the_end
 from runner.train.model import load_base, load_tokenizer, lora_config
 from runner.train.saver import find_checkpoint
@@ -78,6 +79,7 @@ def train(attempt: Attempt) -> int:
         processing_class=tokenizer,
         peft_config=lora_config(plan),
     )
+    pull(trainer, plan)
     held_out = (
         HeldOut(attempt, trainer, eval_data, measure=_measure, prompt_of=_prompt_of)
         if eval_data is not None

@@ -17,6 +17,7 @@ from datasets import Dataset  # type: ignore[import-untyped]
 from peft import PeftModel
 
 from runner.train.attempt import Attempt
+from runner.train.levers.attention import for_generation
 from runner.train.model import not_finite
 
 MAX_NEW_TOKENS = 60
@@ -140,15 +141,16 @@ class HeldOut:
         """Return the most likely continuation of a prompt, as token ids."""
         tokenizer, model = self._trainer.processing_class, self._trainer.model
         ids = torch.tensor([prompt], device=self._trainer.accelerator.device)
-        written = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            do_sample=False,
-            max_new_tokens=MAX_NEW_TOKENS,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=_stop_ids(model, tokenizer),
-            use_cache=True,
-        )
+        with for_generation(model):
+            written = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=MAX_NEW_TOKENS,
+                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=_stop_ids(model, tokenizer),
+                use_cache=True,
+            )
         return list(written[0, len(prompt) :].tolist())
 
 

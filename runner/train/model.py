@@ -35,6 +35,8 @@ from runner.errors import TrainingError
 from runner.plan import Plan
 from runner.record import checkpoint
 from runner.record.layout import RunDir
+from runner.train.levers import attention
+from runner.train.levers.dense import hold_dequantised
 
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 MODEL_FILES = ("model*.safetensors", "config.json")
@@ -53,12 +55,14 @@ def load_base(plan: Plan) -> PreTrainedModel:
         plan.model.folder,
         dtype=dtype,
         quantization_config=_quantization(plan) if job["method"] == "qlora" else None,
-        attn_implementation=plan.training.attn_implementation,
+        attn_implementation=_attention(plan),
         device_map={"": 0 if plan.training.device == "cuda" else "cpu"},
         trust_remote_code=job["model"]["trust_remote_code"],
         local_files_only=True,
     )
     torch.set_num_threads(num_threads)
+    if plan.training.levers.dense_base:
+        hold_dequantised(model)
     keep_training_layout(model)
     # From here on the model is called by its public name: it is what peft writes into the adapter.
     model.name_or_path = model.config._name_or_path = plan.model.public_name
@@ -198,6 +202,14 @@ def _quantization(plan: Plan) -> BitsAndBytesConfig:
         bnb_4bit_use_double_quant=quantization["double_quant"],
         bnb_4bit_compute_dtype=_dtype(plan.training.compute_dtype),
     )
+
+
+def _attention(plan: Plan) -> str:
+    """Return the name by which transformers knows the planned attention."""
+    if plan.training.attn_implementation != "varlen":
+        return plan.training.attn_implementation
+    attention.register()
+    return attention.NAME
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -38,6 +38,8 @@ def check_device(plan: Plan) -> None:
 def pin(plan: Plan) -> None:
     """Pin threads, and algorithms where the job asks for it; the seed itself is the trainer's."""
     torch.set_num_threads(plan.training.num_threads)
+    if plan.training.levers.tf32:
+        torch.backends.cuda.matmul.allow_tf32 = True
     if plan.job["train"]["deterministic"]:
         torch.use_deterministic_algorithms(True)
         # it would fill every new tensor, to catch reads of memory nobody wrote

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from trl.data_utils import pack_dataset
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -14,18 +15,33 @@ from runner.train.attempt import Attempt
 from runner.train.callbacks import Recorded
 from runner.train.data import IGNORED, load_sft
 from runner.train.evaluate import BatchLoss, HeldOut
+from runner.train.levers.head import use_bare_trl_head
+from runner.train.levers.pull import base_of, pull
 from runner.train.loop import train_to_the_end
 from runner.train.model import load_base, load_tokenizer, lora_config
 from runner.train.saver import find_checkpoint
 
 
 class SftTrainer(Recorded, SFTTrainer):
-    """TRL's trainer, recorded."""
+    """TRL's trainer, recorded; its loss alone.
+
+    TRL's own loss also measures entropy, accuracy and tokens of every micro-batch, which nothing
+    here reads, and waits for the card at each.
+    """
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        if self.aux_loss_enabled or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
+        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+        num_tokens = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
+        return -outputs.log_probs.sum() / torch.as_tensor(num_tokens).clamp(min=1)
 
 
 def train(attempt: Attempt) -> int:
     """Train the run's plan and return the exit code."""
-    plan = attempt.plan
+    plan, levers = attempt.plan, attempt.plan.training.levers
     seed.check_device(plan)
     seed.pin(plan)
     resumed = find_checkpoint(attempt)
@@ -47,11 +63,16 @@ def train(attempt: Attempt) -> int:
             **shared_arguments(plan, attempt.run),
             dataset_kwargs={"skip_prepare_dataset": True},  # tokens and mask are ours
             packing=plan.training.packing,
+            # a lone sample has no padding, and TRL warns
+            padding_free=levers.padding_free and plan.training.micro_batch_size > 1,
         ),
         train_dataset=train_data,
         processing_class=tokenizer,
         peft_config=lora_config(plan),
     )
+    if not trainer.aux_loss_enabled:
+        use_bare_trl_head(base_of(trainer.model))
+    pull(trainer, plan)
     held_out = (
         HeldOut(attempt, trainer, eval_data, measure=_measure, prompt_of=_prompt_of)
         if eval_data is not None

@@ -137,14 +137,20 @@ def test_a_plan_of_a_known_model_predicts_its_memory(tmp_path: Path, machine: Ma
     assert read_plan(tmp_path / "plan.json").memory == plan.memory
 
 
+PLAIN = tiny_job(
+    model={"name_or_path": "org/tiny", "attn_implementation": "sdpa"},
+    speed={"loss_head": "trl", "dense_base": False},
+)
+
+
 def test_memory_does_not_make_another_run() -> None:
     """A better estimate is no reason to start anew: it is not part of the identity."""
-    known = tiny_plan(config=config("Llama-3.2-1B"))
-    assert known.identity == tiny_plan().identity
+    known = tiny_plan(PLAIN, config=config("Llama-3.2-1B"))
+    assert known.identity == tiny_plan(PLAIN).identity
 
 
 def test_on_a_cpu_the_estimate_decides_nothing() -> None:
-    """Choices for the CPU are those made without knowing the model."""
-    known, unknown = tiny_plan(config=config("Llama-3.2-1B")), tiny_plan()
+    """Choices for the CPU are those made without knowing the model, its levers apart."""
+    known, unknown = tiny_plan(PLAIN, config=config("Llama-3.2-1B")), tiny_plan(PLAIN)
     assert known.training == unknown.training
     assert known.decisions == unknown.decisions

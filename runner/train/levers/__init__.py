@@ -1,0 +1,1 @@
+"""Levers on the time of a step: each computes what the plain path computes, within rounding."""
