@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from runner.backends.base import Process
 from runner.backends.host import HostBackend, HostProcess
 from runner.claim import only_supervisor, refuse_in_use
 from runner.errors import BackendError
+from runner.plan import read_plan
 from runner.record.journal import Journal, read_events
 from runner.record.layout import RunDir
 from runner.record.state import Lock, read_state
@@ -41,6 +42,9 @@ class LeftBackend(HostBackend):
 
     def adopt(self, run: RunDir, *, say: Callable[[str], None]) -> Process | None:
         return self._process
+
+    def launch(self, run: RunDir, environment: Mapping[str, str], lock_fd: int) -> HostProcess:
+        return ended("os._exit(0)")
 
 
 def ended(how: str) -> HostProcess:
@@ -120,6 +124,25 @@ def test_an_end_for_want_of_memory_is_told_from_a_kill(run: RunDir) -> None:
     process = ended("os.kill(os.getpid(), 9)")
     process.is_out_of_memory = True
     assert "out of memory" in supervisor_of(run, process).attach().reason
+
+
+def test_a_left_run_that_wanted_too_much_memory_goes_on_in_halves(run: RunDir) -> None:
+    """Taken over, a run is mended as by its first supervisor: another attempt, half as wide."""
+    before = read_plan(run.plan).training
+    assert before.micro_batch_size > 1
+    with Journal(run.journal, 1) as journal:
+        journal.write("phase", name="train")
+    process = ended("os.kill(os.getpid(), 9)")
+    process.is_out_of_memory = True
+    assert supervisor_of(run, process).attach().status == "finished"
+    after = read_plan(run.plan).training
+    assert after.micro_batch_size * 2 == before.micro_batch_size
+    events = read_events(run.journal)
+    assert [event["attempt"] for event in events if event["event"] == "start"] == [1, 2]
+    assert [event["fault"] for event in events if event["event"] == "end"] == [
+        "train-killed-for-memory",
+        None,
+    ]
 
 
 def test_the_signal_to_send_and_the_limit_reach_the_left_process(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from runner.backends.choose import choose_backend
+from runner.backends.choose import backend_of, choose_backend
+from runner.backends.host import HostBackend
 from runner.errors import BackendError
+from runner.record.journal import Journal
+from runner.record.layout import RunDir
 
 CHOOSE = "runner.backends.choose"
 
@@ -40,3 +45,25 @@ def test_a_named_backend_is_taken_without_a_question(monkeypatch: pytest.MonkeyP
     """`--backend host` does not ask an engine."""
     monkeypatch.setattr(f"{CHOOSE}.why_no_image", lambda variant: pytest.fail("was asked"))
     assert choose_backend("host", say=print).name == "host"
+
+
+@pytest.mark.parametrize(
+    ("began", "asked", "name"),
+    [("docker", "auto", "docker"), ("docker", "host", "host"), ("host", "auto", "host")],
+)
+def test_an_unfinished_run_goes_on_where_it_began(
+    tmp_path: Path, began: str, asked: str, name: str
+) -> None:
+    """Another environment for reasons that scroll away would mix two; a named one is obeyed."""
+    run = RunDir(tmp_path)
+    with Journal(run.journal, 1) as journal:
+        journal.write("start", backend=began)
+    lines: list[str] = []
+    chosen = backend_of(run, asked, HostBackend(), say=lines.append)
+    assert chosen.name == name
+    assert (len(lines) == 1) == (name != "host")
+
+
+def test_a_run_that_never_started_goes_on_anywhere(tmp_path: Path) -> None:
+    """A directory without an attempt has no place of its own."""
+    assert backend_of(RunDir(tmp_path), "auto", HostBackend(), say=print).name == "host"
