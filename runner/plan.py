@@ -14,8 +14,8 @@ from runner.choose_gpu import choose_gpu
 from runner.decide import Decision as Decision
 from runner.decide import Decisions, decide_training
 from runner.errors import PlanError
-from runner.levers import Levers
 from runner.forecast.run import Forecast, read_forecast
+from runner.levers import Levers
 from runner.machine import Machine
 from runner.memory.fit import PlannedMemory, read_planned_memory
 from runner.predict import find_architecture, predict_memory
