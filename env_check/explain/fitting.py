@@ -38,4 +38,5 @@ def has_no_nvidia(report: Report, found: Found) -> bool:
     """Tell whether the text shows a machine of another make and names no NVIDIA device."""
     if report.platform == "macos" or report.is_amd:
         return True
-    return "intel-graphics" in found and not report.gpus and not report.driver
+    said = "intel-graphics" in found or "no-gpu-own-words" in found
+    return said and not report.gpus and not report.driver

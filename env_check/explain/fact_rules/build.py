@@ -107,10 +107,12 @@ def rule_arch_refused(report: Report, found: Found) -> Iterator[Evidence]:
 
 
 def rule_no_nvidia(report: Report, found: Found) -> Iterator[Evidence]:
-    """A machine of another make is told to bring an NVIDIA GPU."""
-    if has_no_nvidia(report, found) and "needs-cuda" in found:
-        lines = tuple(found["needs-cuda"][:1])
-        yield Evidence("no_nvidia_gpu", 0.85, "", lines, "no-nvidia")
+    """A machine of another make, or without a GPU, is told to bring an NVIDIA GPU."""
+    if not has_no_nvidia(report, found):
+        return
+    for id, strength in (("needs-cuda", 0.85), ("no-gpu-prose", 0.62)):
+        if id in found and (id == "needs-cuda" or report.platform != "macos"):
+            yield Evidence("no_nvidia_gpu", strength, "", tuple(found[id][:1]), "no-nvidia")
 
 
 def rule_capability_range(report: Report, found: Found) -> Iterator[Evidence]:

@@ -85,6 +85,8 @@ def _libnvml(report: Report, found: Found) -> Judgement:
 
 
 def _no_device(report: Report, found: Found) -> Judgement:
+    if "no-gpu-own-words" in found and has_no_nvidia(report, found):
+        return "no_nvidia_gpu", 0.85
     if any(match.groups[0] in ("", "-1") for match in found.get("visible-devices-set", ())):
         return "cuda_device_index_invalid", 0.85
     if report.platform == "wsl":
@@ -157,6 +159,11 @@ MEANINGS: dict[str, Meaning] = {
     "libnvml-missing": _libnvml,
     "smi-no-driver": _wsl_sees_none,
     "smi-no-devices": _wsl_sees_none,
+    "smi-no-devices-prose": _wsl_sees_none,
+    "smi-failed-alone": _wsl_sees_none,
+    "driver-absent-prose": _no_driver,
+    "cure-driver-install": _wsl_sees_none,
+    "cure-driver-update": _wsl_sees_none,
     "cli-driver-error": _wsl_sees_none,
     "device-nodes": _device_nodes,
     "no-device": _no_device,
@@ -165,6 +172,7 @@ MEANINGS: dict[str, Meaning] = {
     "smi-not-found": _smi_not_found,
     "fabric-version": _fabric,
     "fabric-nvswitch": _fabric,
+    "fabric-prose": _fabric,
     "bad-ordinal": _ordinal,
     "bad-device-name": _device_name,
     "device-assert-index": _ordinal,

@@ -6,7 +6,7 @@ import re
 
 from env_check import support
 from env_check.explain.evidence import Found
-from env_check.explain.fitting import capabilities_of, fit_of
+from env_check.explain.fitting import capabilities_of, fit_of, has_no_nvidia
 from env_check.explain.meanings.meaning import Judgement, Meaning
 from env_check.explain.report import Report
 
@@ -35,9 +35,7 @@ def _no_kernels_warning(report: Report, found: Found) -> Judgement:
 
 
 def _cpu_build(report: Report, found: Found) -> Judgement:
-    if report.platform == "macos" or report.is_amd:
-        return "no_nvidia_gpu", 0.93
-    return None
+    return ("no_nvidia_gpu", 0.93) if has_no_nvidia(report, found) else None
 
 
 def _no_nccl(report: Report, found: Found) -> Judgement:

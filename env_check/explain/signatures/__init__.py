@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from env_check.explain.signatures import (
     container,
+    cures,
     driver,
     extensions,
     hub,
@@ -23,5 +24,6 @@ SIGNATURES: tuple[Signature, ...] = (
     *nccl.ROWS,
     *memory.ROWS,
     *hub.ROWS,
+    *cures.ROWS,
 )
 BY_ID: dict[str, Signature] = {row.id: row for row in SIGNATURES}
