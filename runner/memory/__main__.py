@@ -2,6 +2,7 @@
 
 Prints {id: {allocated_bytes, reserved_bytes, device_bytes, fits}} for points and verdicts. A row
 that cannot be read is refused with its line on stderr, has `error` instead, and makes exit code 2.
+A card that nobody knows is predicted as one that is not stated, and named in `unknown`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from runner.errors import EXIT_DONE, EXIT_REFUSED, TrainboxError
-from runner.memory.points import predict
-from runner.memory.points_file import read_rows
+from runner.memory.points import Prediction, predict
+from runner.memory.points_file import Row, read_rows
 
 
 def main(arguments: list[str]) -> int:
@@ -26,18 +27,31 @@ def main(arguments: list[str]) -> int:
     )
     args = parser.parse_args(arguments)
     answers: dict[str, dict[str, object]] = {}
+    is_refused = False
     try:
         for row in read_rows(args.file):
             try:
-                answers[row.id] = asdict(predict(row, args.configs))
+                if isinstance(row, TrainboxError):
+                    raise row
+                answers[row.id] = _answer(predict(row, args.configs))
             except TrainboxError as error:
+                is_refused = True
                 print(error.render(), file=sys.stderr)
-                answers[row.id] = {"error": error.what}
+                if isinstance(row, Row):
+                    answers[row.id] = {"error": error.what}
     except TrainboxError as error:
         print(error.render(), file=sys.stderr)
         return EXIT_REFUSED
     print(json.dumps(answers, indent=1))
-    return EXIT_REFUSED if any("error" in answer for answer in answers.values()) else EXIT_DONE
+    return EXIT_REFUSED if is_refused else EXIT_DONE
+
+
+def _answer(found: Prediction) -> dict[str, object]:
+    """Return a prediction as JSON data; what was not known is named only where something was."""
+    answer = asdict(found)
+    if not found.unknown:
+        del answer["unknown"]
+    return answer
 
 
 if __name__ == "__main__":

@@ -109,7 +109,8 @@ class Layer:
     def _mlp(self, x: Tensor) -> Tensor:
         tape = self.tape
         if self.arch.num_experts:
-            mixed = self._experts(x)
+            is_looped = self.settings.has_linear_experts
+            mixed = self._looped_experts(x) if is_looped else self._experts(x)
             if "up_proj" not in self.linears:
                 return mixed
             return ops.add(tape, mixed, self._shared_expert(x))
@@ -143,6 +144,41 @@ class Layer:
         out = ops.elementwise(tape, out, keep=(out,))  # times the router's weights
         out = ops.elementwise(tape, out)  # back in the order of the tokens
         return tape.made(*shape, (out,), self._spread(out))
+
+    def _looped_experts(self, x: Tensor) -> Tensor:
+        """Expert after expert on the rows that chose it, each a module of its own."""
+        tape, arch = self.tape, self.arch
+        rows = self.tokens * arch.experts_per_token / arch.num_experts
+        shape = x.numel, x.itemsize
+        mixed = tape.new(*shape)
+        for _ in range(arch.num_experts):
+            chosen = tape.made(rows * arch.hidden, x.itemsize, (x,), lambda _: (tape.new(*shape),))
+            gate = self._expert_module(chosen, arch.hidden, arch.intermediate)
+            up = self._expert_module(chosen, arch.hidden, arch.intermediate)
+            gated = ops.mul(tape, self._activate(gate), up)
+            del chosen, gate, up
+            out = self._expert_module(gated, arch.intermediate, arch.hidden)
+            del gated
+            out = ops.elementwise(tape, out, keep=(out,))  # times the router's weights
+            mixed = tape.recorded(
+                Tensor(mixed.storage, *shape), (mixed, out), self._added_rows(out)
+            )
+            del out
+        return mixed
+
+    def _added_rows(self, rows: Tensor) -> Backward:
+        """`index_add_`: the sum's gradient is passed on, its rows are copied."""
+        shape = rows.numel, rows.itemsize
+        return lambda grad: (grad, self.tape.new(*shape))
+
+    def _expert_module(self, x: Tensor, inputs: int, outputs: int) -> Tensor:
+        """A linear module whose rows are a part of the tokens; adapters on it are left out."""
+        tape, s, numel = self.tape, self.settings, x.numel / inputs * outputs
+        if s.quantization is None:
+            return ops.matmul(tape, x, numel, is_trained=not s.trains_adapter)
+        weight = float(inputs) * outputs * s.compute_itemsize
+        out = ops.matmul(tape, ops.cast(tape, x, s.compute_itemsize), numel, weight_scratch=weight)
+        return ops.cast(tape, out, x.itemsize)
 
     def _expert_product(self, x: Tensor, inputs: int, outputs: int) -> Tensor:
         """With an adapter on the experts, peft makes `W + delta` of all of them and keeps it."""

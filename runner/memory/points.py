@@ -31,6 +31,7 @@ class Prediction:
     reserved_bytes: int
     device_bytes: int
     fits: bool | None  # None where the row does not say how much memory the card has
+    unknown: tuple[str, ...] = ()  # what the row states and nobody knows, taken as not stated
 
 
 def predict(row: Row, configs: Path) -> Prediction:
@@ -45,7 +46,7 @@ def predict(row: Row, configs: Path) -> Prediction:
         raise _refused(str(error), row.where(error.field)) from error
     except KeyError as error:
         raise _refused(f"the row lacks {error}", row.where("id")) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
         raise _refused(f"a value is of the wrong type: {error}", row.where("id")) from error
     except PlanError as error:
         error.where = row.where("config")
@@ -54,13 +55,16 @@ def predict(row: Row, configs: Path) -> Prediction:
 
 def _predict(row: Mapping[str, Any], configs: Path) -> Prediction:
     arch = row_architecture(row, configs)
-    found = estimate(arch, row_settings(row, arch), row_capability(row))
+    capability = row_capability(row)
+    found = estimate(arch, row_settings(row, arch), capability)
     memory = row.get("gpu_memory_gib")
+    is_unknown = capability is None and not _is_not_stated(row)
     return Prediction(
         allocated_bytes=found.allocated_bytes,
         reserved_bytes=found.reserved_bytes,
         device_bytes=found.device_bytes,
         fits=None if memory is None else found.device_bytes <= float(memory) * GIB,
+        unknown=(f"gpu: {row['gpu']}",) if is_unknown else (),
     )
 
 
@@ -100,7 +104,7 @@ def row_architecture(row: Mapping[str, Any], configs: Path) -> Architecture:
 
 
 def row_capability(row: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the compute capability of a row's card, None where it is not stated."""
+    """Return the compute capability of a row's card, None where it is not stated or known."""
     card = _card(row)
     if card is None:
         return None
@@ -108,12 +112,17 @@ def row_capability(row: Mapping[str, Any]) -> tuple[int, int] | None:
     return major, minor
 
 
+def _is_not_stated(row: Mapping[str, Any]) -> bool:
+    name = row.get("gpu")
+    return name is None or NOT_STATED.match(str(name)) is not None
+
+
 def _card(row: Mapping[str, Any]) -> support.Gpu | None:
-    name = str(row.get("gpu", "not stated"))
-    if NOT_STATED.match(name):
+    if _is_not_stated(row):
         return None
-    words = name.replace("-", " ")
-    card = support.gpu(words) or support.gpu(f"RTX {words}")
-    if card is None:
-        raise UnknownValue("gpu", name)
-    return card
+    words = re.sub(r"^\d ?x ?", "", str(row["gpu"]).replace("-", " "))
+    bare = re.sub(r"\b\d+ ?Gi?B\b", "", words).strip()
+    for name in (words, bare):
+        if card := support.gpu(name) or support.gpu(f"RTX {name}"):
+            return card
+    return None

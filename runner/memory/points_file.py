@@ -29,26 +29,25 @@ class Row:
         return Where(file=self.file, line=self.lines.get(field.partition(".")[0], self.line))
 
 
-def read_rows(file: Path) -> Iterator[Row]:
-    """Yield the points, then the verdicts.
+def read_rows(file: Path) -> Iterator[Row | PlanError]:
+    """Yield the points, then the verdicts; in place of a row that is none, what is wrong with it.
 
     Raises:
-        PlanError: the file is not readable, no YAML, or a row has no id or one used before.
+        PlanError: the file is not readable, or no YAML of such rows.
     """
     loader = yaml.CSafeLoader(_text(file))
     try:
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise _not_points(file, 1, "its top is not a mapping")
-        sections = {key.value: value for key, value in root.value}
+        sections = {key.value: value for key, value in root.value if _is_text(key)}
         seen: set[str] = set()
         for name in SECTIONS:
-            for node in getattr(sections.get(name), "value", []):
-                row = _row(node, file, loader)
-                if row.id in seen:
-                    raise _not_points(file, row.line, f"the id {row.id!r} was used before")
-                seen.add(row.id)
-                yield row
+            for node in _nodes(sections.get(name), file, name):
+                try:
+                    yield _row(node, file, loader, seen)
+                except PlanError as error:
+                    yield error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise _not_points(file, line, str(error.problem)) from error
@@ -56,15 +55,34 @@ def read_rows(file: Path) -> Iterator[Row]:
         loader.dispose()
 
 
-def _row(node: yaml.Node, file: Path, loader: yaml.CSafeLoader) -> Row:
+def _nodes(section: yaml.Node | None, file: Path, name: str) -> list[yaml.Node]:
+    """Return the rows of a section; one that is absent or empty has none."""
+    if section is None or section.tag.endswith(":null"):
+        return []
+    if not isinstance(section, yaml.SequenceNode):
+        raise _not_points(file, section.start_mark.line + 1, f"`{name}` is not a list")
+    return list(section.value)
+
+
+def _row(node: yaml.Node, file: Path, loader: yaml.CSafeLoader, seen: set[str]) -> Row:
     line = node.start_mark.line + 1
-    fields = loader.construct_object(node, deep=True)
+    try:
+        fields = loader.construct_object(node, deep=True)
+    except (yaml.MarkedYAMLError, ValueError) as error:
+        raise _not_points(file, line, f"a row cannot be read: {error}") from error
     if not isinstance(fields, dict) or not isinstance(node, yaml.MappingNode):
         raise _not_points(file, line, "a row is not a mapping")
-    if "id" not in fields:
+    if fields.get("id") is None:
         raise _not_points(file, line, "a row has no `id`")
-    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
-    return Row(id=str(fields["id"]), fields=fields, file=file, line=line, lines=lines)
+    if (id := str(fields["id"])) in seen:
+        raise _not_points(file, line, f"the id {id!r} was used before")
+    seen.add(id)
+    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value if _is_text(key)}
+    return Row(id=id, fields=fields, file=file, line=line, lines=lines)
+
+
+def _is_text(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode)
 
 
 def _text(file: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.memory.architecture import Architecture
@@ -13,6 +13,28 @@ from runner.memory.settings import Adapter, Quantization, Settings
 # peft's 4-bit layers cast their input to the adapter's type under autocast too since then; before,
 # only outside it.
 PEFT_CASTS_SINCE = (0, 14)
+LINEAR_EXPERTS_UNTIL = 5  # of transformers
+
+
+# The beginning of a field, lower-case → what it means here; the first that fits.
+ATTENTION = (
+    (r"sdpa \(mem-efficient backend, kv heads expanded\)", "mem_efficient"),
+    (r"flash|fa[ -]?[234]|sdpa|flex|xformers|varlen|mem-eff", "flash"),
+    (r"eager|math", "eager"),
+)
+HEADS = (
+    (r"hf|full|standard|transformers", "hf"),
+    (r"fused_inplace|in-?place|unsloth|foak", "inplace"),
+    (r"liger|fused[_ ]linear", "liger"),
+    (r"cut|cce", "cut"),
+    (r"chunked cross-entropy, lm_head chunked", "chunked"),
+    (r"chunked/linear|chunked|linear", "cut"),
+    (r"trl", "trl"),
+)
+KERNELS = (
+    (r"fused|unsloth|liger|foak|triton", "fused"),
+    (r"$|stock|litgpt|hf|torchtune|transformers|peft|none|plain|axolotl|llama-?factory", "stock"),
+)
 
 
 class UnknownValue(ValueError):
@@ -33,17 +55,25 @@ def row_settings(row: Mapping[str, Any], arch: Architecture) -> Settings:
     return Settings(
         method=_one_of(row, "method", ("full", "lora", "qlora")),
         stage="dpo" if is_dpo else "sft",
-        rows=int(row["micro_batch"]) * (2 if is_dpo else 1),
-        length=int(row["seq_len"]),
+        rows=_count(row, "micro_batch") * (2 if is_dpo else 1),
+        length=_count(row, "seq_len"),
         quantization=_quantization(row.get("quant")),
         adapter=_adapter(row, arch, stack),
-        attention=_attention(str(row.get("attention", "not stated"))),
-        head=_head(str(row.get("logits", "not stated")), stack),
-        kernels=_kernels(str(row.get("kernels", "")), str(row.get("logits", ""))),
+        attention=_attention(row),
+        head=_head(row, stack),
+        kernels=_kernels(row),
+        has_linear_experts=_has_linear_experts(stack),
         **_checkpointing(row),
         **_optimizer(str(row["optimizer"]), row),
         **precision,
     )
+
+
+def _count(row: Mapping[str, Any], field: str) -> int:
+    number = int(row[field])
+    if number < 1:
+        raise UnknownValue(field, row[field])
+    return number
 
 
 def _one_of(row: Mapping[str, Any], field: str, known: tuple[str, ...]) -> str:
@@ -61,17 +91,27 @@ def _precision(row: Mapping[str, Any], stack: str) -> dict[str, Any]:
     is_wide = bool(re.search(r"^(fp|float)32|(fp|float)32 weights|-mixed", text))
     # torchtune and litgpt compute in the weights' own type, HF's trainer under autocast.
     own_loop = "torchtune" in stack or "litgpt" in stack.lower()
+    upcasts = "kbit" in text or "plugin off" in str(row.get("note", ""))
     return {
         "weight_itemsize": 4 if is_wide else 2,
         "is_half": "fp16" in text and "bf16" not in text,
         "autocast": not denied and (is_mixed or not own_loop),
-        "upcasts_for_kbit": "kbit" in text or "plugin off" in str(row.get("note", "")),
+        "upcasts_for_kbit": upcasts,
+        "recasts_embeddings": upcasts and "bf16" in text and _is_old_trl(stack),
     }
+
+
+def _is_old_trl(stack: str) -> bool:
+    """`peft_module_casting_to_bf16`; stacks that do not say their TRL are older."""
+    version = re.search(r"trl (\d+)\.", stack)
+    return version is None or int(version[1]) < 1
 
 
 def _quantization(quant: Mapping[str, Any] | None) -> Quantization | None:
     if quant is None:
         return None
+    if isinstance(quant, str):
+        quant = {"type": quant}
     kind = str(quant["type"]).lower()
     if re.match(r"(bnb\.)?(nf4|fp4)", kind):
         return Quantization(
@@ -86,8 +126,10 @@ def _quantization(quant: Mapping[str, Any] | None) -> Quantization | None:
 
 def _adapter(row: Mapping[str, Any], arch: Architecture, stack: str) -> Adapter | None:
     lora = row.get("lora")
-    if lora is None:
+    if row["method"] == "full":
         return None
+    if lora is None:
+        raise UnknownValue("lora", None)
     kind = str(lora.get("adapter_dtype", "fp32"))
     itemsize = {"fp32": 4, "float32": 4, "bf16": 2, "fp16": 2}.get(kind)
     if itemsize is None:
@@ -95,7 +137,7 @@ def _adapter(row: Mapping[str, Any], arch: Architecture, stack: str) -> Adapter 
     return Adapter(
         r=int(lora["r"]),
         targets=_targets(lora["targets"], arch),
-        dropout=float(lora.get("dropout", 0.0)),
+        dropout=float(lora.get("dropout") or 0.0),
         itemsize=itemsize,
         casts_input=row.get("quant") is None or not _is_old_peft(stack),
     )
@@ -124,7 +166,7 @@ FUSED = {
 
 def _targets(targets: Any, arch: Architecture) -> tuple[str, ...] | None:
     if isinstance(targets, str):
-        targets = [targets]
+        targets = re.split(r",\s*", targets)
     if len(targets) == 1 and str(targets[0]).startswith("all"):
         return None
     present = {linear.name for linear in (*layer_linears(arch), *vision_linears(arch))}
@@ -138,40 +180,29 @@ def _targets(targets: Any, arch: Architecture) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(found))
 
 
-def _attention(text: str) -> str:
-    for start, kind in (
-        ("flash_attention", "flash"),
-        ("sdpa (mem-efficient backend, KV heads expanded)", "mem_efficient"),
-        ("sdpa", "flash"),
-        ("flex", "flash"),
-        ("xformers", "flash"),
-        ("FA2", "flash"),
-        ("eager", "eager"),
-        ("not stated", "flash"),
-    ):
-        if text.startswith(start):
-            return kind
-    raise UnknownValue("attention", text)
+def _attention(row: Mapping[str, Any]) -> str:
+    """Return the kind of kernel; what is not stated is taken for a flash-type one."""
+    return _match(row, "attention", ATTENTION, none="flash")
 
 
-def _head(text: str, stack: str) -> str:
+def _head(row: Mapping[str, Any], stack: str) -> str:
     """Return how the loss is computed, by what the row and the versions say."""
-    for start, kind in (
-        ("hf_full_logits", "hf"),
-        ("full_logits", "hf"),
-        ("not stated", "hf"),
-        ("fused_inplace_ce", "inplace"),
-        ("unsloth CE", "inplace"),
-        ("liger_fused_linear_ce", "liger"),
-        ("cut_cross_entropy", "cut"),
-        ("chunked cross-entropy, lm_head chunked", "chunked"),
-        ("chunked/linear", "cut"),
-        ("chunked_ce", "cut"),
-        ("trl", "trl"),
-    ):
-        if text.startswith(start):
-            return kind + (_loss_version(stack) if kind in ("hf", "inplace") else "")
-    raise UnknownValue("logits", text)
+    kind = _match(row, "logits", HEADS, none="hf")
+    return kind + (_loss_version(stack) if kind in ("hf", "inplace") else "")
+
+
+def _match(
+    row: Mapping[str, Any], field: str, known: Sequence[tuple[str, str]], *, none: str
+) -> str:
+    """Return the value of the first pattern that a field's text begins with."""
+    value = row.get(field)
+    text = "not stated" if value is None else str(value).lower()
+    if text.startswith(("not stated", "unknown", "n/s", "default")):
+        return none
+    for pattern, kind in known:
+        if re.match(pattern, text):
+            return kind
+    raise UnknownValue(field, value)
 
 
 def _loss_version(stack: str) -> str:
@@ -185,16 +216,24 @@ def _loss_version(stack: str) -> str:
     return "_until_4_49" if number >= (4, 46) else "_until_4_45"
 
 
-def _kernels(text: str, logits: str) -> str:
-    if text.startswith(("fused", "unsloth", "liger")) or "unsloth" in logits:
+def _has_linear_experts(stack: str) -> bool:
+    """transformers 5 made a layer's experts one parameter; stacks that do not say are older."""
+    version = re.search(r"transformers (\d+)\.", stack)
+    return version is None or int(version[1]) < LINEAR_EXPERTS_UNTIL
+
+
+def _kernels(row: Mapping[str, Any]) -> str:
+    if "unsloth" in str(row.get("logits", "")):
         return "fused"
-    if text.startswith(("stock", "LitGPT", "HF modules", "torchtune")) or not text:
-        return "stock"
-    raise UnknownValue("kernels", text)
+    return _match(row, "kernels", KERNELS, none="stock")
 
 
 def _checkpointing(row: Mapping[str, Any]) -> dict[str, Any]:
     value = row["gradient_checkpointing"]
+    if isinstance(value, str):
+        value = {"true": True, "full": True, "on": True, "false": False, "off": False}.get(
+            value.lower(), value.lower()
+        )
     if value not in (True, False, "offload", "unsloth"):
         raise UnknownValue("gradient_checkpointing", value)
     said = f"{value} {row.get('stack', '')} {row.get('optimizer', '')}"
@@ -206,7 +245,7 @@ def _checkpointing(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _optimizer(text: str, row: Mapping[str, Any]) -> dict[str, Any]:
     kind = text.lower()
-    if not kind.startswith(("adamw", "bnb pagedadamw", "paged", "sgd", "adafactor", "adam")):
+    if not kind.startswith(("adam", "bnb", "paged", "sgd", "adafactor", "fused adam")):
         raise UnknownValue("optimizer", text)
     name = "adamw_torch"
     if "8bit" in kind or "8-bit" in kind:

@@ -40,6 +40,7 @@ class Settings:
     autocast: bool = True
     is_half: bool = False  # float16 rather than bfloat16, where an element has two bytes
     upcasts_for_kbit: bool = False  # peft's prepare_model_for_kbit_training: float32 norms, head
+    recasts_embeddings: bool = False  # TRL below 1.0, for bfloat16: embedding and head back again
     quantization: Quantization | None = None
     adapter: Adapter | None = None
     optimizer: str = "adamw_torch_fused"
@@ -55,6 +56,7 @@ class Settings:
     head: str = "trl"  # see runner/memory/head.py
     supervised_share: float = 1.0  # of the tokens
     kernels: str = "stock"  # stock | fused
+    has_linear_experts: bool = False  # transformers before 5: an expert's matrices are modules
     accumulates: bool = False  # gradients stay between the micro-batches of a step
     precomputes_reference: bool = False
     is_deterministic: bool = False  # CUBLAS_WORKSPACE_CONFIG=:4096:8

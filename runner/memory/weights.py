@@ -28,18 +28,24 @@ def weight_bytes(arch: Architecture, settings: Settings) -> float:
     if settings.quantization is None:
         return float(num_parameters(arch) * settings.weight_itemsize)
     linears = all_linears(arch)
-    packed = [linear for linear in linears if not linear.is_expert]
+    packed = [linear for linear in linears if _is_packed(linear, settings)]
     wide = FLOAT32 if settings.upcasts_for_kbit else settings.weight_itemsize
-    experts = sum(linear.numel for linear in linears if linear.is_expert)
+    experts = sum(linear.numel for linear in linears if not _is_packed(linear, settings))
     # A bias of a 4-bit layer is cast to the computation's type.
     biases = sum(linear.outputs for linear in linears if linear.has_bias)
-    rest = num_embedding_parameters(arch) + num_norm_parameters(arch) + arch.vision_extra
+    embedding = settings.weight_itemsize if settings.recasts_embeddings else wide
     return (
         sum(_packed_bytes(linear, settings) for linear in packed)
-        + rest * wide
+        + num_embedding_parameters(arch) * embedding
+        + (num_norm_parameters(arch) + arch.vision_extra) * wide
         + experts * settings.weight_itemsize
         + biases * settings.weight_itemsize
     )
+
+
+def _is_packed(linear: Linear, settings: Settings) -> bool:
+    """bitsandbytes packs modules: experts that are slices of one parameter are none."""
+    return settings.has_linear_experts or not linear.is_expert
 
 
 def _packed_bytes(linear: Linear, settings: Settings) -> float:
@@ -76,7 +82,10 @@ def adapter_tensors(arch: Architecture, settings: Settings) -> list[tuple[int, i
     pairs = [(adapter.r * linear.inputs, adapter.r * linear.outputs) for linear in linears]
     pairs *= arch.num_layers
     pairs += [(adapter.r * linear.inputs, adapter.r * linear.outputs) for linear in vision]
-    if adapter.targets is None:
+    if adapter.targets is None and settings.has_linear_experts:
+        experts = [linear for linear in layer_linears(arch) if linear.is_expert]
+        pairs += [_module_pair(linear, adapter.r) for linear in experts] * arch.num_layers
+    elif adapter.targets is None:
         pairs += _expert_pairs(arch, adapter.r) * arch.num_layers
     if adapter.targets is not None and "lm_head" in adapter.targets:
         pairs.append((adapter.r * arch.hidden, adapter.r * arch.vocab))
@@ -89,6 +98,12 @@ def _expert_pairs(arch: Architecture, r: int) -> list[tuple[int, int]]:
         return []
     num, h, f = arch.num_experts, arch.hidden, arch.intermediate
     return [(r * h, r * num), (2 * r * num * h, 2 * r * num * 2 * f), (r * num * f, r * num * h)]
+
+
+def _module_pair(linear: Linear, r: int) -> tuple[int, int]:
+    """Return the pair of a module; gate and up are two, each with its own A."""
+    parts = 2 if linear.name == "gate_up_proj" else 1
+    return parts * r * linear.inputs, r * linear.outputs
 
 
 def num_trained(arch: Architecture, settings: Settings) -> int:

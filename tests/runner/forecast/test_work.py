@@ -7,10 +7,10 @@ import pytest
 from runner.forecast.cards import card_speed
 from runner.forecast.work import forward_share, training_work
 from runner.memory.points import row_architecture, row_capability
-from runner.memory.points_file import Row, read_rows
+from runner.memory.points_file import Row
 from runner.memory.points_settings import row_settings
 from runner.memory.settings import Adapter, Settings
-from tests.runner.memory.models import CONFIGS, FIXTURES, architecture
+from tests.runner.memory.models import CONFIGS, FIXTURES, architecture, measured_rows
 
 CARDS = {"A100-80GB": "A100 80GB PCIe", "T4-16GB": "Tesla T4"}
 LORA = Settings(method="lora", rows=4, length=2048, adapter=Adapter(r=16, targets=None))
@@ -31,7 +31,7 @@ def test_public_runs_fall_into_the_range() -> None:
     """Of the measured speeds on A100 and T4, nine of ten are inside, none is off by a half more."""
     rows = [
         row
-        for row in read_rows(FIXTURES / "points.yaml")
+        for row in measured_rows(FIXTURES / "points.yaml")
         if "tokens_per_s" in row.fields and row.fields["gpu"] in CARDS
         if row.fields.get("attention") != "eager"
     ]

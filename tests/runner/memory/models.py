@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from runner.errors import PlanError
 from runner.memory.architecture import Architecture, read_architecture
+from runner.memory.points_file import Row, read_rows
 
 ROOT = Path(__file__).parents[3]
 FIXTURES = ROOT / "tests" / "fixtures" / "memory"
@@ -31,3 +33,10 @@ def config(name: str) -> dict[str, Any]:
 def architecture(name: str) -> Architecture:
     """Return an architecture of the fixtures."""
     return read_architecture(config(name))
+
+
+def measured_rows(file: Path) -> list[Row]:
+    """Return the rows of a file of measured runs, all of which can be read."""
+    rows = list(read_rows(file))
+    assert not any(isinstance(row, PlanError) for row in rows)
+    return [row for row in rows if isinstance(row, Row)]
