@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,8 +136,9 @@ def trains(engine: Engine, base: tuple[str, Path], tmp_path: Path) -> Iterator[C
     process.start()
     yield process
     process.kill()
-    wait_until(process.poll)
-    process.kill()
+    with suppress(BackendError):  # the engine was lost, and the process given up
+        wait_until(process.poll)
+        process.kill()
     process.terminal.close()
 
 
@@ -181,3 +183,22 @@ def test_a_signal_reaches_a_run_whose_engine_is_away(
     time.sleep(2)
     engine.start(live_restore=False)
     assert wait_until(trains.poll) == 130
+
+
+def test_a_run_that_ends_while_its_engine_is_away_is_not_judged_by_guess(
+    engine: Engine, trains: ContainerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without engine and without a living process the way on is named; the engine knows later."""
+    monkeypatch.setattr("runner.container.process.GIVE_UP_SECONDS", 2.0)
+    assert trains.terminal.readline() == b"trains\n"
+    engine.end(signal.SIGKILL)
+    os.kill(trains.pid, signal.SIGKILL)
+    with pytest.raises(BackendError, match=f"trainbox attach {tmp_path.name}") as lost:
+        wait_until(trains.poll, 60)
+    assert lost.value.id == "docker-engine-lost"
+    engine.start(live_restore=False)
+    again = ContainerProcess(trains._container, RunDir(tmp_path), say=lambda line: None)
+    again.adopt()
+    assert wait_until(again.poll) == -signal.SIGKILL and again.is_out_of_memory is False
+    again.kill()
+    again.terminal.close()
