@@ -7,8 +7,13 @@ BIN = .venv/bin
 JOB ?= jobs/demo.yaml
 VARIANT ?= cpu
 
+ifdef OFFLINE  # pip asks no index, in the set-up and in the image
+export PIP_NO_INDEX = 1
+export PIP_FIND_LINKS := wheelhouse $(PIP_FIND_LINKS)
+endif
+
 .DEFAULT_GOAL = help
-.PHONY: help setup setup-dev lock lock-check format lint types test test-docker test-faults check check-env image image-repro image-verify-real up down plan train clean
+.PHONY: help setup setup-dev lock lock-check format lint types test test-docker test-faults check check-env image image-repro image-verify-real push wheelhouse up down plan train clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,14 +56,20 @@ check: lint types test  ## what CI runs: lint, types, test
 check-env: setup  ## say which layer of this machine's stack is broken, and why
 	@$(BIN)/env-check $(ARGS)
 
-image: setup  ## build the image that runs train in: VARIANT=cpu|cu130
-	@$(BIN)/trainbox image build $(VARIANT) $(ARGS)
+image: setup  ## build the image that runs train in: VARIANT=cpu|cu130|cu128|cu126 (OFFLINE=1: from wheelhouse/)
+	@$(if $(OFFLINE),$(BIN)/python -m bootstrap wheelhouse --check $(VARIANT) && )$(BIN)/trainbox image build $(VARIANT)$(if $(OFFLINE), --offline) $(ARGS)
 
 image-repro: setup  ## build the image twice without a cache, name every file that differs: VARIANT=cpu
 	@$(BIN)/trainbox image repro $(VARIANT) $(ARGS)
 
 image-verify-real: setup  ## the same on the published base, where a registry can be reached
 	@$(BIN)/trainbox image repro $(VARIANT) --real-base $(ARGS)
+
+push: setup  ## publish images: IMAGE=registry/name VARIANTS="cpu cu128"
+	@$(BIN)/trainbox image push $(IMAGE) $(VARIANTS) $(ARGS)
+
+wheelhouse: setup  ## bring the wheels of an image into wheelhouse/, to build it without a network: VARIANT=cpu
+	@$(BIN)/python -m bootstrap wheelhouse $(VARIANT)
 
 up: setup  ## start the MLflow server
 	@$(BIN)/trainbox up $(ARGS)

@@ -1,4 +1,4 @@
-"""The commands behind `make setup`, `make lock` and `make lock-check`; the only exit codes."""
+"""The commands behind `make setup`, `lock`, `lock-check` and `wheelhouse`; the only exit codes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from bootstrap.environment import set_up
 from bootstrap.errors import SetupError
 from bootstrap.progress import Progress
+from runner.container.image import VARIANTS
 from runner.errors import EXIT_DONE, EXIT_STOPPED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,10 @@ def main() -> int:
 
             changed = write_locks(ROOT, options=args.option)
             print("changed: " + (", ".join(changed) or "none"))
+        elif args.command == "wheelhouse":
+            from bootstrap.wheelhouse import check, fill  # needs the environment
+
+            (check if args.check else fill)(ROOT, args.variant, say=print_at_once)
         else:
             from bootstrap.locking import check_locks  # needs the dev layer
 
@@ -39,6 +44,11 @@ def main() -> int:
     return EXIT_DONE
 
 
+def print_at_once(line: str) -> None:
+    """Print a line of progress on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = argparse.ArgumentParser(prog="python3 -m bootstrap", description=__doc__)
@@ -47,6 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     setup.add_argument("--dev", action="store_true", help="with the tools for tests and linters")
     lock = commands.add_parser("lock", help="resolve locks/*.in and write locks/*.lock")
     lock.add_argument("option", nargs="*", help="options for uv, after `--`: -- --upgrade")
+    wheelhouse = commands.add_parser("wheelhouse", help="bring an image's wheels here, by hash")
+    wheelhouse.add_argument("variant", choices=list(VARIANTS))
+    wheelhouse.add_argument("--check", action="store_true", help="only say which are missing")
     commands.add_parser("lock-check", help="fail where a lock does not follow from its input")
     return parser
 

@@ -49,7 +49,7 @@ class Failure:
 
     pattern: str
     id: str
-    what: str
+    what: str  # may name {package}, a group of the pattern
     why: str
     fix: str
 
@@ -78,11 +78,20 @@ FAILURES = (  # the first that is found decides
         "TRAINBOX_BASE_IMAGE=name TRAINBOX_BASE_PYTHON=3.12",
     ),
     Failure(
-        pattern=r"No matching distribution found|DO NOT MATCH THE HASHES",
+        pattern=r"(?m) E: (Failed to fetch|Unable to (fetch|locate)|The repository|Some index)",
+        id="image-no-system-packages",
+        what="the base lacks a system package, and the archive does not offer it",
+        why="the image needs ca-certificates, Python with venv and, for CUDA, a compiler",
+        fix="check the network; or use a base that has them: TRAINBOX_BASE_IMAGE (docs/images.md)",
+    ),
+    Failure(
+        pattern=r"No matching distribution found for (?P<package>\S+)"
+        r"|DO NOT MATCH THE HASHES[^\n]*\n[#\d. ]*(?P<other>\S+)",
         id="image-no-package",
-        what="a locked package is not offered to the build, or is another file than the locked one",
+        what="{package} is not offered to the build, or only as another file than the locked one",
         why="only the exact files of the lock are installed",
-        fix="check pip's settings (`pip config list`); wheels can be put into wheelhouse/",
+        fix="check pip's settings (`pip config list`); wheels can be put into wheelhouse/ "
+        "(make wheelhouse, on a machine with an index)",
     ),
     Failure(
         pattern=r"Max retries exceeded|ReadTimeoutError|Temporary failure (in name )?resol",
@@ -199,9 +208,13 @@ def explain(output: str, log: Path) -> BackendError:
     if re.search(r"permission denied while trying|Cannot connect to the Docker daemon", output):
         return engine_error(output, "docker build")
     for failure in FAILURES:
-        if re.search(failure.pattern, output):
+        if found := re.search(failure.pattern, output):
+            package = next(
+                (each for each in found.groupdict().values() if each), "a locked package"
+            )
+            what = failure.what.replace("{package}", package)
             return BackendError(
-                id=failure.id, what=failure.what, where=str(log), why=failure.why, fix=failure.fix
+                id=failure.id, what=what, where=str(log), why=failure.why, fix=failure.fix
             )
     tail = [found["text"] for found in OUTPUT.finditer(output)][-3:]
     return BackendError(

@@ -48,6 +48,13 @@ FAILURES = (  # the first that is found decides
         "`docker info`",
     ),
     Failure(
+        pattern=r"500 |blob upload unknown|unknown error",
+        id="registry-broken",
+        what="the registry fails by itself",
+        why="it names no reason; most often its disk is full",
+        fix="look at its log and its disk, then the same command again sends what is missing",
+    ),
+    Failure(
         pattern=r"manifest unknown|not found|does not exist|404 ",
         id="registry-no-image",
         what="the registry has no image of that name",

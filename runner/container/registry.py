@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from runner.container.refused import registry_error
 from runner.errors import BackendError
@@ -131,12 +132,10 @@ class Registry:
 
         self._reference = reference
         self._session = requests.Session()
-        self._session.verify = _authority(reference.host)
+        self._verify: str | bool = False if plain else _authority(reference.host)
         self._address = HUB_ADDRESS if reference.host == HUB else reference.host
         self._schemes = ["https", "http"] if plain else ["https"]
         self._token: str | None = None
-        if plain:
-            self._session.verify = False
 
     def __enter__(self) -> Registry:
         return self
@@ -262,7 +261,7 @@ class Registry:
             try:
                 answer = self._session.request(
                     method, address, headers=headers, stream="blobs/" in path,
-                    timeout=ANSWER_SECONDS, allow_redirects=True,
+                    timeout=ANSWER_SECONDS, allow_redirects=True, verify=self._verify,
                 )  # fmt: skip
             except requests.RequestException as error:
                 if scheme != self._schemes[-1]:
@@ -278,8 +277,8 @@ class Registry:
         said = dict(re.findall(r'(\w+)="([^"]*)"', rest))
         known = _credentials(self._reference.host)
         if scheme.lower() == "basic":
-            self._session.auth = (known.get("Username", ""), known.get("Password", ""))
-            return bool(known.get("Username"))
+            self._session.auth = (known.get("username", ""), known.get("password", ""))
+            return bool(known.get("username"))
         if scheme.lower() != "bearer" or "realm" not in said:
             return False
         self._token = self._bearer(said, known)
@@ -288,20 +287,22 @@ class Registry:
     def _bearer(self, said: Mapping[str, str], known: Mapping[str, str]) -> str | None:
         import requests
 
+        is_same = urlsplit(said["realm"]).netloc == self._address
+        options: dict[str, Any] = {
+            "timeout": ANSWER_SECONDS, "verify": self._verify if is_same else True,
+        }  # fmt: skip
         asked = {name: said[name] for name in ("service", "scope") if name in said}
         try:
-            if identity := known.get("IdentityToken"):
+            if identity := known.get("identitytoken"):
                 form = {
                     **asked, "grant_type": "refresh_token", "refresh_token": identity,
                     "client_id": "trainbox",
                 }  # fmt: skip
-                answer = self._session.post(said["realm"], data=form, timeout=ANSWER_SECONDS)
+                answer = self._session.post(said["realm"], data=form, **options)
             else:
-                name = known.get("Username")
-                login = (name, known.get("Password", "")) if name else None
-                answer = self._session.get(
-                    said["realm"], params=asked, auth=login, timeout=ANSWER_SECONDS
-                )
+                name = known.get("username")
+                login = (name, known.get("password", "")) if name else None
+                answer = self._session.get(said["realm"], params=asked, auth=login, **options)
             document = answer.json() if answer.ok else {}
         except requests.RequestException as error:
             raise registry_error(str(error), str(self._reference)) from error
@@ -320,7 +321,8 @@ def _credentials(host: str) -> dict[str, str]:
     from docker.errors import DockerException
 
     try:
-        return dict(load_config().resolve_authconfig(host) or {})
+        found = load_config().resolve_authconfig(host) or {}
+        return {name.lower(): value for name, value in found.items()}  # a store writes capitals
     except DockerException as error:
         raise registry_error(str(error), host) from error
 
