@@ -35,7 +35,7 @@ RUN --mount=type=bind,source=wheelhouse,target=/wheelhouse \
     pip install --require-hashes --no-deps --only-binary :all: --find-links /wheelhouse \
       --disable-pip-version-check --root-user-action ignore --progress-bar off --no-input \
       --no-compile --requirement /opt/trainbox/lock \
-    && python /settle.py /opt/venv/lib/python${PYTHON}/site-packages
+    && python -B /settle.py /opt/venv/lib/python${PYTHON}/site-packages
 
 # The MLflow server of compose.yaml, which says how it is started: LOCK=mlflow, --target mlflow. An
 # empty volume takes over the owner of /data.
@@ -78,7 +78,7 @@ RUN --mount=type=bind,source=image/settle.py,target=/settle.py \
     pip install --no-deps --no-index --no-build-isolation --no-cache-dir --root-user-action ignore \
       --disable-pip-version-check --no-compile --quiet /opt/trainbox/source \
     && rm -rf /opt/trainbox/source \
-    && cd /opt/venv/lib/python*/site-packages && python /settle.py runner env_check
+    && cd /opt/venv/lib/python*/site-packages && python -B /settle.py runner env_check
 
 USER trainbox
 WORKDIR /workspace

@@ -12,6 +12,8 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from collections.abc import Iterable
 from importlib.metadata import distributions
 from pathlib import Path
@@ -97,9 +99,22 @@ def measure() -> dict[str, Any]:
         "bitsandbytes_cuda": taken,
         "bitsandbytes_architectures": capabilities(machine_code),
         "bitsandbytes_ptx": "".join(capabilities(ptx)[-1:]),
-        "compiler": shutil.which("cc") or shutil.which("gcc"),
+        "compiler": working_compiler(),
         "triton": __import__("triton").__version__,
     }
+
+
+def working_compiler() -> str | None:
+    """Return the C compiler, or None where it does not build what triton does: Python modules."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder, "launcher.c"), Path(folder, "launcher.so")
+        source.write_text("#include <Python.h>\n", encoding="utf-8")
+        include = sysconfig.get_path("include")
+        command = [compiler, "-O3", "-shared", "-fPIC", f"-I{include}", source, "-o", library]
+        return compiler if subprocess.run(command, check=False).returncode == 0 else None
 
 
 def capabilities(numbers: Iterable[int | str]) -> list[str]:
@@ -115,7 +130,7 @@ def broken(promise: dict[str, Any], facts: dict[str, Any]) -> list[str]:
         if facts.get(name) != wanted
     ]
     if facts["cuda"] and not facts["compiler"]:
-        wrong.append("no C compiler: triton cannot build kernels")
+        wrong.append("no C compiler that builds a module of Python: triton cannot build kernels")
     return wrong
 
 

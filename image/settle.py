@@ -63,7 +63,8 @@ def forget_absent(record: Path, packages: Path) -> None:
 def compile_all(sources: Sequence[str]) -> None:
     """Compile files in batches, each in a process of its own; templates that are no Python stay."""
     batches = [sources[start : start + BATCH] for start in range(0, len(sources), BATCH)]
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    # What a process imports while it starts must not write over what another one has compiled.
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for process in [
             pool.submit(

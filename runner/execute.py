@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
@@ -26,6 +27,21 @@ from runner.summary import files_of, render_state
 from runner.supervise import Supervisor
 
 TRACKING_FINISH_SECONDS = 1.5  # without progress; training ends as without MLflow, or nearly
+# A container ends with its command, and with the container whoever still sends to MLflow.
+TRACKING_LAST_SECONDS = 120.0
+
+
+def tracking_seconds(status: str, parent: int) -> float:
+    """Return how long MLflow may take without progress once an attempt has ended.
+
+    Args:
+        status: of the end; who was asked to leave leaves, before somebody kills.
+        parent: process id of the parent; 0 or 1: we are the command of a container.
+    """
+    is_command_of_container = parent <= 1
+    if is_command_of_container and status in ("finished", "failed", "limit"):
+        return TRACKING_LAST_SECONDS
+    return TRACKING_FINISH_SECONDS
 
 
 def execute(
@@ -124,7 +140,7 @@ def _accompany(
     finally:
         progress.close()
     close_manifest(run, outcome.status)
-    tracked = follower.finish(TRACKING_FINISH_SECONDS)
+    tracked = follower.finish(tracking_seconds(outcome.status, os.getppid()))
     if as_json:
         print(json.dumps(summary_json(run, outcome) | {"tracking": asdict(tracked)}, indent=1))
     else:

@@ -62,3 +62,18 @@ def test_this_environment_is_measured(prove: Any) -> None:
         assert set(facts) == {"torch", "cuda"}
     else:
         assert facts["bitsandbytes_architectures"] and facts["architectures"]
+
+
+@pytest.mark.parametrize(("exit_code", "is_found"), [(0, True), (1, False), (None, False)])
+def test_a_compiler_counts_where_it_builds_a_module_of_python(
+    exit_code: int | None, is_found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Python's headers, or without libc's, a compiler is there and is of no use."""
+    from prove import working_compiler
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    compiler = tmp_path / "cc"
+    if exit_code is not None:
+        compiler.write_text(f"#!/bin/sh\nexit {exit_code}\n")
+        compiler.chmod(0o755)
+    assert working_compiler() == (str(compiler) if is_found else None)

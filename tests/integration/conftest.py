@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from runner.backends.docker import DockerBackend
+from runner.container.build import ensure_image
+from runner.container.image import choose_variant
 from runner.container.process import ContainerProcess
 from runner.plan import read_plan
 from runner.record.layout import RunDir
@@ -27,6 +29,13 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> DockerBackend:
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         backend.prepare(read_plan(run.plan), say=lambda line: print(line, file=sys.__stderr__))
     return backend
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The tag of the image under test, built where it is absent; TRAINBOX_TEST_VARIANT names it."""
+    variant = choose_variant(os.environ.get("TRAINBOX_TEST_VARIANT") or "cpu")
+    return ensure_image(variant, say=lambda line: print(line, file=sys.__stderr__))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import PlanError
-from runner.execute import execute, stall_seconds
+from runner.execute import execute, stall_seconds, tracking_seconds
 from runner.plan import Plan, read_plan
 from runner.record.journal import Event, read_events
 from runner.record.layout import RunDir
@@ -90,3 +90,13 @@ def test_the_watchdogs_limit_comes_from_the_job() -> None:
     assert stall_seconds("auto") is None
     assert stall_seconds("5m") == 300
     assert stall_seconds(None) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("status", "parent", "waits"),
+    [("finished", 0, True), ("failed", 1, True), ("preempted", 0, False), ("stopped", 1, False),
+     ("finished", 4711, False)],
+)  # fmt: skip
+def test_the_command_of_a_container_waits_for_mlflow(status: str, parent: int, waits: bool) -> None:
+    """Its end takes the follower with it; a shell leaves it behind, and so does a stop."""
+    assert (tracking_seconds(status, parent) > 100) is waits
