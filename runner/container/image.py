@@ -23,6 +23,7 @@ SOURCES = (
     "Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "image", "env_check",
     "runner",
 )  # fmt: skip
+OF_ALL_STAGES = ("Dockerfile", "image/settle.py", "image/system-packages")  # others hold no code
 # Ubuntu 24.04, Python 3.12. By digest; the tag is for people. The CPU variant shares the first: one
 # base to pull, and its CUDA part is 0.1 GB.
 CUDA_13_0 = (
@@ -132,7 +133,7 @@ def locked_versions(lock: str) -> dict[str, str]:
 def image_sources(variant: Variant, root: Path = SOURCE_ROOT) -> Iterator[Path]:
     """Yield the files that a variant's image is made from."""
     yield root / "locks" / f"{variant.lock}.lock"
-    for name in SOURCES if variant.target is None else ["Dockerfile"]:  # other stages hold no code
+    for name in SOURCES if variant.target is None else OF_ALL_STAGES:
         place = root / name
         for path in [place] if place.is_file() else place.rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
