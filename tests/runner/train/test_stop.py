@@ -104,6 +104,18 @@ def test_the_child_is_asked_to_end_when_its_parent_dies() -> None:
         assert line_of(parent) == "asked to end"
 
 
+def test_word_of_the_parents_death_that_comes_twice_is_one_signal() -> None:
+    """The kernel repeats it for threads of the parent; only a living parent asks twice."""
+    goes_on = 'print(os.getpid(), flush=True); time.sleep(1); print("asked'
+    code = ORPHAN.replace('print("asked', goes_on)
+    with start(code) as parent:
+        assert line_of(parent) == "following"
+        parent.kill()
+        orphan = int(line_of(parent))
+        os.kill(orphan, signal.SIGTERM)
+        assert line_of(parent) == "asked to end"
+
+
 def test_a_parent_that_died_before_counts_too() -> None:
     """The kernel was asked too late: the process sees that it has another parent."""
     code = STARTING.replace(
