@@ -1,9 +1,9 @@
 """Start to the first optimiser step, and the cost of a step, against a bare TRL script.
 
 Both do the same job (same model folder, data, batch, steps; no evaluation, no tracker), in turn
-A B A B …; counted are cpu seconds of the whole process tree, read from /proc every 20 ms.
+A B A B …; counted are cpu seconds of the whole process tree, read every 20 ms.
 
-Usage: python bench/startup.py [--job jobs/demo.yaml] [--rounds 3] [--steps 6] [--out FILE]
+Usage: python -m bench.startup [--job jobs/demo.yaml] [--rounds 3] [--steps 6] [--out FILE]
 """
 
 from __future__ import annotations
@@ -13,17 +13,13 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
-ROOT = Path(__file__).parents[1]
-POLL_SECONDS = 0.02
+from bench.watch import ROOT, watch
 
 
 def main() -> int:
@@ -69,7 +65,8 @@ def run_trainbox(args: argparse.Namespace, folder: Path) -> tuple[dict[str, floa
         journals = list(folder.glob("*/journal.jsonl"))
         return journals[0].read_text().count('"event": "step"') if journals else 0
 
-    cost = measure(command, environment, steps, args.steps)
+    folder.mkdir()
+    cost = measure(command, environment, steps, folder / "log")
     return cost, next(folder.glob("*/plan.json"))
 
 
@@ -85,44 +82,21 @@ def run_bare(args: argparse.Namespace, plan: Path, folder: Path) -> dict[str, fl
     def steps() -> int:
         return marks.read_text().count("\n") if marks.exists() else 0
 
-    return measure(command, environment, steps, args.steps)
+    return measure(command, environment, steps, folder / "log")
 
 
 def measure(
-    command: list[str], environment: dict[str, str], steps: Callable[[], int], num_steps: int
+    command: list[str], environment: dict[str, str], steps: Callable[[], int], log: Path
 ) -> dict[str, float]:
     """Run a command; return cpu and wall seconds to step 1, and cpu seconds a later step."""
-    started = time.monotonic()
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as child:
-        seen: dict[int, tuple[float, float]] = {}
-        while child.poll() is None:
-            cpu, done = tree_cpu_seconds(child.pid), steps()
-            if done and done not in seen:
-                seen[done] = (cpu, time.monotonic() - started)
-            time.sleep(POLL_SECONDS)
-    if child.returncode:
-        raise SystemExit(f"{command} ended with {child.returncode}")
-    first, last = min(seen), max(seen)
+    watched = watch(command, environment, steps, log)
+    first, last = watched.first, watched.last
+    cpu = watched.cpu_seconds
     return {
-        "first_step_cpu_seconds": round(seen[first][0], 2),
-        "first_step_wall_seconds": round(seen[first][1], 2),
-        "step_cpu_seconds": round((seen[last][0] - seen[first][0]) / max(last - first, 1), 3),
+        "first_step_cpu_seconds": round(cpu[first], 2),
+        "first_step_wall_seconds": round(watched.wall_seconds[first], 2),
+        "step_cpu_seconds": round((cpu[last] - cpu[first]) / max(last - first, 1), 3),
     }
-
-
-def tree_cpu_seconds(process_id: int) -> float:
-    """Return user + system seconds of a process, its children and those it has waited for."""
-    total = 0.0
-    try:
-        root = psutil.Process(process_id)
-        for process in [root, *root.children(recursive=True)]:
-            times = process.cpu_times()
-            total += times.user + times.system + times.children_user + times.children_system
-    except psutil.NoSuchProcess:
-        pass
-    return total
 
 
 def ratios(rows: dict[str, list[dict[str, float]]]) -> dict[str, float]:

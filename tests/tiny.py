@@ -30,7 +30,7 @@ MACHINE = Machine(num_cpus=1, memory_bytes=8 * 2**30, gpus=())
 def write_tiny_model(folder: Path) -> Path:
     """Write a model folder: a random Llama of 0.1 M parameters, a BPE tokenizer, ChatML."""
     folder.mkdir(parents=True)
-    vocab = _write_tokenizer(folder)
+    vocab = write_tokenizer(folder)
     config = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -195,7 +195,7 @@ def _end_to_end(
     return np.concatenate(parts).astype(np.int32), offsets
 
 
-def _write_tokenizer(folder: Path) -> int:
+def write_tokenizer(folder: Path) -> int:
     """Write a byte-level BPE tokenizer and return the size of its vocabulary."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
