@@ -10,7 +10,7 @@ BASE=trainbox-base:$SUITE
 LOG=${LOG:-/var/log/dockerd.log}
 export PATH=/usr/bin:$PATH DEBIAN_FRONTEND=noninteractive
 
-needed=(docker.io iptables mmdebstrap)
+needed=(docker.io iptables mmdebstrap docker-registry)  # the last: tests push to one of their own
 if ! dpkg-query --show "${needed[@]}" >/dev/null 2>&1; then
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "${needed[@]}" ca-certificates

@@ -10,19 +10,32 @@ from runner.backends.docker import DockerBackend
 from runner.backends.host import HostBackend
 from runner.container.available import why_no_image
 from runner.container.image import choose_variant
-from runner.errors import BackendError
+from runner.errors import BackendError, PlanError
 from runner.record.journal import read_events
 from runner.record.layout import RunDir
 
 BACKENDS: dict[str, Callable[[], Backend]] = {"host": HostBackend, "docker": DockerBackend}
 
 
-def choose_backend(name: str, *, say: Callable[[str], None]) -> Backend:
+def choose_backend(name: str, *, say: Callable[[str], None], image: str | None = None) -> Backend:
     """Return the backend of that name; `auto` is a container where one can be had, and says so.
 
+    Args:
+        image: to train in, in the place of the one that fits this machine.
+
     Raises:
+        PlanError: an image is named for a backend without one.
         BackendError: `auto` finds no place to train in.
     """
+    if image is not None:
+        if name not in ("auto", "docker"):
+            raise PlanError(
+                id="cli-arguments",
+                what=f"`--image` names a container's image, and the backend is `{name}`",
+                why="the environment that trainbox itself runs in would train",
+                fix="leave out one of the two",
+            )
+        return DockerBackend(image)
     if name != "auto":
         return BACKENDS[name]()
     # every variant stands on a base of the same registry: one answers for all

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from env_check.facts import Facts
 from runner.container.build import ensure_image
+from runner.container.described import describe, lock_of, usable_image
 from runner.container.engine import connect
 from runner.container.gpu import (
     check_cdi,
@@ -20,7 +22,7 @@ from runner.container.gpu import (
     prove_gpu,
     variant_for_gpu,
 )
-from runner.container.image import SOURCE_ROOT, choose_variant, locked_versions
+from runner.container.image import choose_variant, locked_versions
 from runner.container.kind import read_kind, unkept_limits
 from runner.container.process import ContainerProcess
 from runner.container.settings import container_settings
@@ -37,7 +39,8 @@ class DockerBackend:
 
     name = "docker"
 
-    def __init__(self) -> None:
+    def __init__(self, image: str | None = None) -> None:
+        self._wanted = image  # in the place of the one that fits this machine
         self._tag: str | None = None
         self._say: Say = lambda line: None
 
@@ -48,7 +51,6 @@ class DockerBackend:
             BackendError: no engine, no image, or no GPU.
         """
         self._say = say
-        variant = "cpu"
         request = gpu_request(plan, read_machine())
         with connect() as client:
             info = client.info()
@@ -57,12 +59,13 @@ class DockerBackend:
         facts = gather_facts()
         if request is not None:
             check_cdi(request, info)
-            choice = variant_for_gpu(facts)
-            variant = str(choice.variant)
-            say(f"image: {variant} ({choice.reason})")
         elif hint := idle_gpu(plan, facts):
             say(hint)
-        self._tag = ensure_image(choose_variant(variant), say=say)
+        wants_gpu = request is not None
+        if self._wanted is None:
+            self._tag = _fitting_image(facts, wants_gpu=wants_gpu, say=say)
+        else:
+            self._tag = usable_image(self._wanted, facts, wants_gpu=wants_gpu, say=say)
         if request is not None:
             prove_gpu(self._tag, request)
 
@@ -70,15 +73,14 @@ class DockerBackend:
         """Return what the manifest says of the image in the place of this host's environment."""
         assert self._tag is not None, "prepare() comes first"
         with connect() as client:
-            image = client.inspect_image(self._tag)  # type: ignore[no-untyped-call]
-        labels = image["Config"]["Labels"]
-        lock = SOURCE_ROOT / "locks" / f"{labels['trainbox.lock']}.lock"
-        digests = [name.partition("@")[2] for name in image.get("RepoDigests") or []]
+            image = describe(client, self._tag)
+            lock = lock_of(client, image)
+        labels = image.labels
         return {
             "image": {
                 "tag": self._tag,
-                "image_id": image["Id"],
-                "digest": digests[0] if digests else None,
+                "image_id": image.image_id,
+                "digest": image.digest,
                 "base": labels["org.opencontainers.image.base.name"],
             },
             "lock": {
@@ -89,7 +91,7 @@ class DockerBackend:
             "versions": {
                 "python": labels["trainbox.python"],
                 "trainbox": labels["org.opencontainers.image.version"],
-                **locked_versions(lock.read_text(encoding="utf-8")),
+                **locked_versions(lock),
             },
         }
 
@@ -127,3 +129,13 @@ class DockerBackend:
         process = ContainerProcess(found["Id"], run, say)
         process.adopt()
         return process
+
+
+def _fitting_image(facts: Facts, *, wants_gpu: bool, say: Say) -> str:
+    """Have the image that fits this machine, and say which and why."""
+    variant = "cpu"
+    if wants_gpu:
+        choice = variant_for_gpu(facts)
+        variant = str(choice.variant)
+        say(f"image: {variant} ({choice.reason})")
+    return ensure_image(choose_variant(variant), say=say)

@@ -18,3 +18,10 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--offline", action="store_true", help="use the cache alone, no network")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
+
+
+def add_image_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--image`, which has a run train in a container."""
+    parser.add_argument(
+        "--image", metavar="IMAGE", help="train in this image, not in the one that fits (docker)"
+    )

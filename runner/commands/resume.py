@@ -7,6 +7,7 @@ import dataclasses
 
 from runner.backends.choose import BACKENDS, choose_backend, newest_backend
 from runner.claim import refuse_in_use
+from runner.commands.arguments import add_image_argument
 from runner.commands.say import say
 from runner.disk import disks_of, needs_of_run, require_room
 from runner.errors import EXIT_DONE
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where to train (default: auto, where the run began)",
     )
+    add_image_argument(parser)
     parser.add_argument("--offline", action="store_true", help="use the cache alone, no network")
     parser.add_argument("--force", action="store_true", help="go on although something has changed")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
@@ -62,8 +64,10 @@ def run(args: argparse.Namespace) -> int:
         job, config = resolved.loaded.job, resolved.model.config
         needs = needs_of_run(job, config, run_dir.path, present_bytes=present)
         require_room(disks_of(needs), str(run_dir.job))
-    name = args.backend if args.backend != "auto" else newest_backend(run_dir) or "auto"
-    backend = choose_backend(name, say=say)
+    name = args.backend
+    if name == "auto" and not args.image:
+        name = newest_backend(run_dir) or "auto"
+    backend = choose_backend(name, say=say, image=args.image)
     backend.prepare(now, say=say)
     if changed:
         say(f"going on although this has changed: {'; '.join(changed)}")

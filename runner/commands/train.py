@@ -11,7 +11,7 @@ from runner.base_model import source
 from runner.base_model.hub import hub_cache
 from runner.base_model.package import PREFIX
 from runner.claim import refuse_in_use
-from runner.commands.arguments import add_job_arguments
+from runner.commands.arguments import add_image_argument, add_job_arguments
 from runner.commands.plan_memory import require_fit
 from runner.commands.say import say
 from runner.commands.train_rehearsal import rehearsal_of, wants_rehearsal
@@ -28,6 +28,7 @@ examples:
   trainbox train jobs/demo.yaml
   trainbox train jobs/demo.yaml --set train.max_steps=10 --set tracking.mlflow.uri=none
   trainbox train jobs/demo.yaml          once more: goes on with an unfinished run
+  trainbox train jobs/demo.yaml --image registry.example/team/trainbox:0.1.0-cpu-43acc5e0d1b2
   trainbox train jobs/demo.yaml --rehearse     tries the longest batch and a save first
 
 Ctrl-C writes a checkpoint and ends with exit code 130; a second Ctrl-C ends at once.
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where to train (default: auto)",
     )
+    add_image_argument(parser)
     parser.add_argument(
         "--rehearse",
         action=argparse.BooleanOptionalAction,
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     check_root(runs_root())
     resolved = resolve(Path(args.job), args.overrides, offline=args.offline, say=say)
-    backend = choose_backend(args.backend, say=say)
+    backend = choose_backend(args.backend, say=say, image=args.image)
     if not args.force:
         require_room(disks_of(needs_before(resolved, offline=args.offline)), args.job)
     model = bring_model(resolved, offline=args.offline, say=say)
@@ -67,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if run_dir is not None:
         say(f"going on with {run_dir.run_id}, which is not finished")
         refuse_in_use(run_dir)
-        backend = backend_of(run_dir, args.backend, backend, say=say)
+        name = backend.name if args.image else args.backend
+        backend = backend_of(run_dir, name, backend, say=say)
         plan = plan_of(resolved, model, run_dir.run_id)
     if not args.force:
         require_room(disks_of(needs_of(resolved, run_dir)), args.job)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import runner
-from env_check.choose import Variant, target_of, why_not
+from env_check.choose import Variant as Promised
+from env_check.choose import target_of, why_not
 from env_check.facts import Facts
-from runner.container.image import REPOSITORY
+from runner.container.engine import connect
+from runner.container.gpu import refuse_fault_beneath
+from runner.container.image import REPOSITORY, SOURCE_ROOT, Variant, inputs_digest
 from runner.container.refused import registry_error
 from runner.container.registry import Registry, is_plain, parse_reference
 from runner.errors import BackendError
@@ -86,7 +92,7 @@ def _at_registry(client: APIClient, text: str) -> Described:
 def digest_of(image: Mapping[str, Any], reference: str) -> str | None:
     """Return the digest of an image of this machine at a registry: at the one that is named."""
     known = dict(name.split("@", 1) for name in image.get("RepoDigests") or ())
-    name = reference.partition("@")[0].rpartition(":")[0] or reference
+    name = re.sub(r":[^:/]*$", "", reference.partition("@")[0])
     return known.get(name) or next(iter(known.values()), None)
 
 
@@ -136,6 +142,57 @@ def lock_inside(client: APIClient, image: Described) -> str:
         ) from error
     finally:
         client.remove_container(created, force=True)
+
+
+def lock_of(client: APIClient, image: Described) -> str:
+    """Return the text of an image's lock: of this clone where it is the same, else from inside."""
+    labels = image.labels
+    here = SOURCE_ROOT / "locks" / f"{labels['trainbox.lock']}.lock"
+    if here.is_file():
+        content = here.read_bytes()
+        if hashlib.sha256(content).hexdigest() == labels["trainbox.lock.sha256"]:
+            return content.decode("utf-8")
+    return lock_inside(client, image)
+
+
+def usable_image(reference: str, facts: Facts, *, wants_gpu: bool, say: Say) -> str:
+    """Have the image that a user names, if a run here can go on in it; return its reference.
+
+    Args:
+        facts: of this machine.
+        wants_gpu: the plan counts on a card.
+
+    Raises:
+        BackendError: it is not ours, does not fit, or cannot be had; nothing was pulled but a
+            suitable one.
+    """
+    if wants_gpu:
+        refuse_fault_beneath(facts)
+    with connect(timeout_seconds=None) as client:
+        image = describe(client, reference)
+        require_ours(image)
+        require_usable(image, facts=facts, wants_gpu=wants_gpu)
+        image = have(client, image, say=say)
+    say(f"image: {reference} ({image.labels['trainbox.variant']}, named by --image)")
+    if not is_of_clone(image):
+        say("  its code is of another state than this clone, of the same version")
+    return image.reference
+
+
+def is_of_clone(image: Described, root: Path = SOURCE_ROOT) -> bool:
+    """Tell whether an image says that it was built from the very files that lie here."""
+    labels = image.labels
+    said = labels.get("trainbox.inputs.sha256")
+    lock = labels["trainbox.lock"]
+    if said is None or not (root / "locks" / f"{lock}.lock").is_file():
+        return False
+    variant = Variant(
+        name=labels["trainbox.variant"],
+        lock=lock,
+        base_image=labels.get("org.opencontainers.image.base.name", ""),
+        python=labels["trainbox.python"],
+    )
+    return (root / "Dockerfile").is_file() and inputs_digest(variant, root) == said
 
 
 def require_ours(image: Described) -> None:
@@ -196,7 +253,7 @@ def why_not_here(labels: Mapping[str, str], facts: Facts) -> str:
     """Return why an image's promise does not hold on these cards, empty where it does."""
     if not labels.get("trainbox.cuda"):
         return "it is for the CPU"
-    promised = Variant(
+    promised = Promised(
         f"cu{labels['trainbox.cuda'].replace('.', '')}",
         labels.get("trainbox.torch", ""),
         labels["trainbox.cuda"],

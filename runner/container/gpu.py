@@ -62,14 +62,23 @@ def fault_beneath(facts: Facts) -> Finding | None:
     )
 
 
+def refuse_fault_beneath(facts: Facts) -> None:
+    """Refuse a machine on which no container gets a card, whichever image it is of.
+
+    Raises:
+        BackendError: driver, toolkit or the engine's configuration is at fault.
+    """
+    if finding := fault_beneath(facts):
+        raise no_gpu(finding.what, why=finding.why, fix="; ".join(finding.fix))
+
+
 def variant_for_gpu(facts: Facts) -> Choice:
     """Choose the image whose wheels run on this machine's cards, before anything is built.
 
     Raises:
         BackendError: driver, toolkit or the engine's configuration is at fault, or no image fits.
     """
-    if finding := fault_beneath(facts):
-        raise no_gpu(finding.what, why=finding.why, fix="; ".join(finding.fix))
+    refuse_fault_beneath(facts)
     choice = choose(facts)
     if choice.variant in (None, "cpu"):
         raise no_gpu(f"no image fits: {choice.reason}", why=WHY, fix=choice.way_out or "env-check")

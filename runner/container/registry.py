@@ -216,7 +216,10 @@ class Registry:
         for chunk in self._content(blob):
             packed.update(chunk)
             if is_readable:
-                unpacked.update(gzip.decompress(chunk) if gzip else chunk)
+                try:
+                    unpacked.update(gzip.decompress(chunk) if gzip else chunk)
+                except zlib.error:
+                    _require(False, blob.digest)
         _require(blob.digest == f"sha256:{packed.hexdigest()}", blob.digest)
         return f"sha256:{unpacked.hexdigest()}" if is_readable else ""
 

@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.container import audit
-from runner.container.described import Described, describe, have, lock_inside, require_ours
+from runner.container.described import (
+    Described,
+    describe,
+    have,
+    is_of_clone,
+    lock_inside,
+    require_ours,
+)
 from runner.container.engine import connect
-from runner.container.image import SOURCE_ROOT, Variant, inputs_digest, locked_versions
+from runner.container.image import SOURCE_ROOT, locked_versions
 from runner.container.promise import Promise, labels_of, promise_of_versions, provable
 from runner.container.settings import PIDS, TEMPORARY
 from runner.container.tool import run_to_end
@@ -220,22 +227,6 @@ def layers_added(history: Sequence[str]) -> Iterator[str]:
     if ends and (later := history[ends[0] + 2 :]):
         said = "; ".join(" ".join(made.split())[:80] or "a commit" for made in later[:NAMED])
         yield f"put on top of what the build made: {said}"
-
-
-def is_of_clone(image: Described, root: Path) -> bool:
-    """Tell whether an image says that it was built from the very files that lie here."""
-    labels = image.labels
-    said = labels.get("trainbox.inputs.sha256")
-    lock = labels["trainbox.lock"]
-    if said is None or not (root / "locks" / f"{lock}.lock").is_file():
-        return False
-    variant = Variant(
-        name=labels["trainbox.variant"],
-        lock=lock,
-        base_image=labels.get("org.opencontainers.image.base.name", ""),
-        python=labels["trainbox.python"],
-    )
-    return (root / "Dockerfile").is_file() and inputs_digest(variant, root) == said
 
 
 def _some(names: Sequence[str]) -> str:

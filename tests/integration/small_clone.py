@@ -51,6 +51,7 @@ def make_small_clone(folder: Path, python: str) -> Path:
         f"bitsandbytes=={versions['bitsandbytes']} \\\n    --hash=sha256:{bitsandbytes}\n"
         f"{setuptools[0]}torch==={versions['torch']} \\\n    --hash=sha256:{torch}\n"
     )
+    (folder / "locks/cli.lock").write_text(setuptools[0])
     (folder / ".gitignore").write_text("__pycache__/\n/wheelhouse/*\n!/wheelhouse/README.md\n")
     git(folder, "init", "--quiet")
     commit(folder)
@@ -62,7 +63,7 @@ def commit(clone: Path) -> None:
     git(clone, "add", "--all")
     git(
         clone, "-c", "user.name=trainbox", "-c", "user.email=trainbox@example.com", "commit",
-        "--quiet", "--message=state",
+        "--quiet", "--allow-empty", "--message=state",
     )  # fmt: skip
 
 
