@@ -21,9 +21,9 @@ from tests.tiny import tiny_run
 
 
 @pytest.fixture(scope="session")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> DockerBackend:
+def backend(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> DockerBackend:
     """The backend with its image, built while a token is in the environment."""
-    run = tiny_run(tmp_path_factory.mktemp("plan") / "r", tmp_path_factory.mktemp("empty"))
+    run = tiny_run(tmp_path_factory.mktemp("plan") / "r", tiny_model)
     backend = DockerBackend()
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("HF_TOKEN", TOKEN)
