@@ -47,6 +47,10 @@ def gather(args: argparse.Namespace) -> Facts:
         judged: Facts = replace(facts, requirements=wants or facts.requirements)
         return judged
     system = LocalSystem()
+    if wants and wants.gpu:
+        from env_check.probes.gpu import card_asked_for
+
+        wants = replace(wants, gpu=card_asked_for(system, wants.gpu))
     facts = replace(collect(system), requirements=wants)
     if args.network or (wants and is_asking(wants)):
         from env_check.probes.network import ask

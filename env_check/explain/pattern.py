@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+NEAR = 110  # characters to each side in which `beside` is looked for
+
 # An escape or a character class stays as it is; a space, with its quantifier, is widened.
 _TOKENS = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|[()|]")
 _SPACES = re.compile(r"\\.|\[(?:\\.|[^\]])*\]| [?*+]?")
@@ -27,6 +29,8 @@ class Pattern:
     id: str
     words: tuple[str, ...]  # whole runs of three or more letters, or any fragment; () = always
     expression: str
+    keeps_last: bool = False  # where it stands last counts too, not only where it stands first
+    beside: str = ""  # an expression that must match close to it in the same line
 
     @cached_property
     def regexes(self) -> tuple[re.Pattern[str], ...]:
@@ -37,6 +41,19 @@ class Pattern:
             for part in _alternatives(wide)
             for each in _without_leading_group(part)
         )
+
+    def stands(self, text: str, start: int, end: int) -> bool:
+        """Tell whether a match at start to end has beside it what it needs."""
+        if not self.beside:
+            return True
+        begin = max(text.rfind("\n", 0, start) + 1, start - NEAR)
+        line_end = text.find("\n", end)
+        limit = min(line_end if line_end >= 0 else len(text), end + NEAR)
+        return bool(self._beside.search(text[begin:limit]))
+
+    @cached_property
+    def _beside(self) -> re.Pattern[str]:
+        return re.compile(_SPACES.sub(_widen, self.beside))
 
 
 def _widen(found: re.Match[str]) -> str:

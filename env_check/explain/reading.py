@@ -12,10 +12,12 @@ from env_check.explain.translating import in_english
 
 BLOCK_BYTES = 1 << 16
 LONGEST_LINE = 4000  # characters; a longer line is read in pieces of this size
+MOST_REPEATS = 100  # of one line, digits apart
+MOST_SHAPES = 20_000  # lines of different shape that are remembered
 OVERLAP_LINES = 12  # lines repeated at the start of the next block, for messages of several lines
 
 _ESCAPES = re.compile(
-    r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])"
+    r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])"
 )
 # What docker compose, torchrun, mpirun, vLLM, journald and a quoting forum put before a line.
 _PREFIXES = re.compile(
@@ -30,6 +32,7 @@ _PREFIXES = re.compile(
     r")",
     re.MULTILINE,
 )
+_DIGITS = str.maketrans("123456789", "000000000")
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "\xa0": " ", "：": ":", "\0": " "})  # noqa: RUF001 (what people paste)
 
 
@@ -50,6 +53,7 @@ def blocks(stream: BinaryIO) -> Iterator[Block]:
     data, pending, number = first, "", 1
     tail: list[str] = []
     tail_numbers: list[int] = []
+    repetition = Repetition()
     while data or pending:
         text = pending + decoder.decode(data, final=not data)
         text, pending = _split_off_last_line(text) if data else (text, "")
@@ -57,8 +61,33 @@ def blocks(stream: BinaryIO) -> Iterator[Block]:
         if not text:
             continue
         lines, numbers, number = _lines(text, number)
-        yield _block(tail, tail_numbers, lines, numbers)
-        tail, tail_numbers = lines[-OVERLAP_LINES:], numbers[-OVERLAP_LINES:]
+        lines, numbers = _clean(*repetition.without(lines, numbers))
+        if lines:
+            yield _block(tail, tail_numbers, lines, numbers)
+            tail, tail_numbers = lines[-OVERLAP_LINES:], numbers[-OVERLAP_LINES:]
+
+
+class Repetition:
+    """Forgets lines that a log says over and over, with other numbers: steps, progress bars."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, int] = {}
+
+    def without(self, lines: list[str], numbers: list[int]) -> tuple[list[str], list[int]]:
+        """Return the lines, and their numbers, that did not stand here a hundred times before."""
+        times = self._times
+        if len(times) > MOST_SHAPES:
+            times.clear()
+        kept: list[str] = []
+        kept_numbers: list[int] = []
+        shapes = "\n".join(lines).translate(_DIGITS).split("\n")
+        for line, number, shape in zip(lines, numbers, shapes):
+            count = times.get(shape, 0)
+            if count < MOST_REPEATS:
+                times[shape] = count + 1
+                kept.append(line)
+                kept_numbers.append(number)
+        return kept, kept_numbers
 
 
 def encoding_of(start: bytes) -> str:
@@ -84,13 +113,8 @@ def _split_off_last_line(text: str) -> tuple[str, str]:
 
 
 def _lines(text: str, number: int) -> tuple[list[str], list[int], int]:
-    """Split into clean lines; a carriage return starts a new line under the same number."""
+    """Split into lines; a carriage return starts a new line under the same number."""
     text = text.replace("\r\n", "\n")
-    if "\x1b" in text:
-        text = _ESCAPES.sub("", text)
-    if not text.isascii() or "\0" in text:
-        text = text.translate(_QUOTES)
-    text = in_english(_PREFIXES.sub("", text))
     ends_line = text.endswith("\n")
     raw = text.split("\n")
     if ends_line:
@@ -109,8 +133,21 @@ def _lines(text: str, number: int) -> tuple[list[str], list[int], int]:
 
 def _pieces(line: str) -> Iterator[str]:
     for part in line.split("\r"):
-        for start in range(0, max(len(part), 1), LONGEST_LINE):
-            yield part[start : start + LONGEST_LINE]
+        if len(part) <= LONGEST_LINE:
+            yield part
+        else:
+            for start in range(0, len(part), LONGEST_LINE):
+                yield part[start : start + LONGEST_LINE]
+
+
+def _clean(lines: list[str], numbers: list[int]) -> tuple[list[str], list[int]]:
+    """Take off colours and prefixes, straighten quotes, and put messages into English."""
+    text = "\n".join(lines)
+    if "\x1b" in text:
+        text = _ESCAPES.sub("", text)
+    if not text.isascii() or "\0" in text:
+        text = text.translate(_QUOTES)
+    return in_english(_PREFIXES.sub("", text)).split("\n") if lines else [], numbers
 
 
 def _block(tail: list[str], tail_numbers: list[int], lines: list[str], numbers: list[int]) -> Block:

@@ -13,6 +13,7 @@ from env_check.explain.reading import Block
 
 MOST_EXAMINED = 200  # matches of one pattern in one block: a line can repeat itself without end
 MOST_MATCHES = 6  # per pattern: the first ones are the evidence, the rest is repetition
+TAIL_CHARACTERS = 3000  # of a block, where the latest match of a pattern that has enough is sought
 
 _WORD = re.compile(r"[a-z]{3,}")
 
@@ -49,14 +50,20 @@ def scan(blocks: Iterable[Block], patterns: Sequence[Pattern]) -> dict[str, list
             earlier = found.setdefault(pattern.id, [])
             if len(earlier) < MOST_MATCHES:
                 _search(block, pattern, earlier)
+            elif pattern.keeps_last:
+                latest = earlier[-1:]
+                _search(block, pattern, latest, max(0, len(block.lowered) - TAIL_CHARACTERS))
+                earlier[-1] = latest[-1]
     order = {pattern.id: place for place, pattern in enumerate(patterns)}
     return {id: found[id] for id in sorted(found, key=order.__getitem__) if found[id]}
 
 
-def _search(block: Block, pattern: Pattern, earlier: list[Match]) -> None:
+def _search(block: Block, pattern: Pattern, earlier: list[Match], begin_at: int = 0) -> None:
     starts: list[int] = []
-    for found in islice(_finditer(block, pattern), MOST_EXAMINED):
+    for found in islice(_finditer(block, pattern, begin_at), MOST_EXAMINED):
         if found.end() <= block.num_repeated or found.end() == found.start():
+            continue
+        if not pattern.stands(block.lowered, found.start(), found.end()):
             continue
         starts = starts or _line_starts(block.text)
         row = bisect_right(starts, found.start()) - 1
@@ -75,9 +82,9 @@ def _search(block: Block, pattern: Pattern, earlier: list[Match]) -> None:
             return
 
 
-def _finditer(block: Block, pattern: Pattern) -> Iterator[re.Match[str]]:
+def _finditer(block: Block, pattern: Pattern, begin_at: int) -> Iterator[re.Match[str]]:
     for regex in pattern.regexes:
-        yield from regex.finditer(block.lowered)
+        yield from regex.finditer(block.lowered, begin_at)
 
 
 def _line_starts(text: str) -> list[int]:

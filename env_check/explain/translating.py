@@ -3,7 +3,7 @@
 
 Only what the C library, the shell and the Windows loader say themselves is translated by a locale;
 Python, CUDA and the packages write English everywhere. Source: the message catalogues of glibc,
-bash and Windows.
+bash and Windows. Beside them stand the few phrases in which people say the same.
 """
 
 from __future__ import annotations
@@ -70,7 +70,35 @@ _WORDINGS = {
     ),
 }  # fmt: skip
 
+# What people themselves write of it: the words that the signatures of prose look for.
+_PROSE = {
+    " not enough gpu memory ": ("显存不足", "爆显存", "显存溢出", "显存不够", "显存爆", "爆了显存"),
+    " gpu memory used by another process ": ("显存被占用", "显存被其他进程占用"),
+    " not enough ram ": ("内存不足", "内存溢出", "内存不够", "爆内存", "记忆体不足", "메모리 부족",
+                         "メモリ不足", "не хватает оперативной памяти"),
+    " was killed ": ("被杀死", "被kill", "被系统杀"),
+    " timeout ": ("超时", "逾時", "タイムアウト", "시간 초과"),
+    " hangs ": ("卡住", "卡死", "一直卡", "フリーズ"),
+    " version mismatch ": ("版本不匹配", "版本不一致", "版本不兼容", "版本冲突", "版本不对应",
+                           "版本不符", "バージョンが合わ"),
+    " is incompatible ": ("不兼容", "互換性がない", "호환되지"),
+    " driver is too old ": ("驱动版本过低", "驱动版本太低", "驱动太旧", "驱动过旧", "驱动版本太旧",
+                            "ドライバが古"),
+    " nvidia driver ": ("显卡驱动", "英伟达驱动"),
+    " is not installed ": ("没有安装", "未安装", "没安装", "インストールされていません"),
+    " disk is full ": ("磁盘满", "硬盘满", "磁盘已满", "硬盘空间不足"),
+    " cannot connect to ": ("连不上", "无法连接", "连接不上", "接続できません", "연결할 수 없"),
+    " cannot access ": ("无法访问", "访问不了", "アクセスできません"),
+    " vpn ": ("翻墙", "科学上网", "梯子"),
+    " solved ": ("解决了", "就好了", "就可以了", "解决问题", "已解决", "解決しました", "해결"),
+    " downgrade ": ("降级", "降低版本", "ダウングレード"),
+    " upgrade ": ("升级", "更新到", "アップグレード"),
+    " reinstall ": ("重装", "重新安装", "再インストール"),
+    " reboot ": ("重启", "再起動", "перезагрузк"),
+}  # fmt: skip
+
 _ENGLISH = {wording: english for english, wordings in _WORDINGS.items() for wording in wordings}
+_ENGLISH.update({wording: english for english, wordings in _PROSE.items() for wording in wordings})
 _ASCII = {wording: english for wording, english in _ENGLISH.items() if wording.isascii()}
 
 

@@ -80,6 +80,9 @@ def probe(system: System) -> Gpu:
     )
 
 
+SERIAL = re.compile(r"(?:GPU|MIG)-[0-9a-f]{4}")
+
+
 def _without_ids(value: Optional[str]) -> Optional[str]:
     """Return a list of devices with the serial part of each name cut off."""
     return None if value is None else re.sub(r"\b(GPU|MIG)-[\w-]+", r"\1-…", value)
@@ -237,6 +240,24 @@ def _mig_instances(system: System, program: str, records: list[dict[str, str]]) 
         elif re.match(r"\s+MIG ", line):
             counts[current] = counts.get(current, 0) + 1
     return counts
+
+
+def card_asked_for(system: System, wanted: str) -> str:
+    """Return the index of a card that is given by UUID or CDI name; another name as it is.
+
+    The UUID itself goes no further: facts hold no serial numbers. One that nvidia-smi does not
+    list comes back as `GPU-…`, which no card is called.
+    """
+    device = wanted.rpartition("nvidia.com/gpu=")[2]
+    if not SERIAL.match(device):
+        return "" if device == "all" else device
+    index = ""
+    for line in system.run(["nvidia-smi", "-L"], timeout_seconds=5).stdout.splitlines():
+        found = re.match(r"GPU (\d+):", line)
+        index = found.group(1) if found else index
+        if f"(UUID: {device}" in line:  # nvidia-smi and CUDA take the beginning of one too
+            return index
+    return _without_ids(device) or ""
 
 
 def cuda_init(

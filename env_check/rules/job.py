@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Optional
 
 from env_check import remedies, support
@@ -264,6 +265,14 @@ def card_absent(facts: Facts) -> Optional[Verdict]:
     if any(_is_meant(device, wants.gpu) for device in facts.gpu.devices):
         return None
     present = ", ".join(f"{each.index}: {each.name}" for each in facts.gpu.devices)
+    if re.match(r"(?:GPU|MIG)-[0-9a-f]", wants.gpu) and facts.gpu.devices:
+        return unseen(
+            "whether the card the job asks for is here is not known",
+            evidence=("resources.gpu: a UUID, of which facts hold none", f"cards: {present}"),
+            why="collected facts leave out the serial numbers of cards",
+            fix="ask for it by index or name: --set resources.gpu=0",
+            verify="`nvidia-smi -L` lists the UUID",
+        )
     return fault(
         f"the job asks for the card {wants.gpu}, which is not here",
         evidence=(f"resources.gpu: {wants.gpu}", f"cards: {present or 'none'}"),

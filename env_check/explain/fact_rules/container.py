@@ -55,6 +55,15 @@ def rule_image_driver(report: Report, found: Found) -> Iterator[Evidence]:
         )
 
 
+def rule_driver_copies(report: Report, found: Found) -> Iterator[Evidence]:
+    """In a container lie driver libraries of two versions: the image brought its own."""
+    copies = found.get("driver-copies", [])
+    if report.is_container and len({match.groups[0] for match in copies}) > 1:
+        why = "There are driver libraries of two versions in the container."
+        lines = (copies[0], copies[-1])
+        yield Evidence("container_image_bundles_driver_libs", 0.66, why, lines, "driver-copies")
+
+
 def rule_wsl_driver(report: Report, found: Found) -> Iterator[Evidence]:
     """A Linux driver package inside WSL."""
     packages = found.get("wsl-driver-package", [])
@@ -105,6 +114,7 @@ RULES = (
     rule_image_driver,
     rule_runtimes,
     rule_small_shm,
+    rule_driver_copies,
     rule_wsl_driver,
     rule_wsl_mount,
     rule_blind_wsl,

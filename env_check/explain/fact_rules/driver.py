@@ -134,6 +134,9 @@ def rule_mig(report: Report, found: Found) -> Iterator[Evidence]:
     alone = count == 0 or (count == 1 and several) or (several and "only-first" in found)
     if mig and (alone or failing):
         yield Evidence("mig_single_instance_visible", 0.95, "", (*mig[:3], *failing), "mig")
+    elif len(devices) > 1 and "visible-devices-named" in found:
+        why = "Several instances are to be used, and a process sees one."
+        yield Evidence("mig_single_instance_visible", 0.5, why, tuple(mig[:3]), "mig")
 
 
 RULES = (

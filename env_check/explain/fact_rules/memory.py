@@ -58,7 +58,7 @@ def _sizes(text: str) -> _Sizes:
 
 def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
     """GPU memory is exhausted: by this job, or mostly by another process."""
-    matches = found.get("oom-cuda", [])
+    matches = [match for match in found.get("oom-cuda", []) if not _is_told(match)]
     if not matches:
         return
     text = max((match.line_lowered for match in matches), key=len)
@@ -87,6 +87,20 @@ def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
         yield Evidence("oom_gpu_used_by_other_process", 0.45, "", lines, "oom")
 
 
+_TOLD = re.compile(
+    r"\b(?:avoid\w*|prevent\w*|no (?:more|longer)|used to|previously|earlier|in the past|"
+    r"last (?:week|time|month|year)|yesterday|if you (?:get|see|run|hit|have)|in case of|might|may|"
+    r"could|would|without (?:any )?|never|not an?|isn't|instead of|had an?)\b[^\n]{0,60}out of memory|"
+    r"out of memory\b[^\n]{0,40}\b(?:is gone|(?:is|was|got) (?:fixed|solved)|no longer|went away|"
+    r"(?:last|earlier|before) (?:week|time|month|today))"
+)
+
+
+def _is_told(match: Match) -> bool:
+    """Tell whether a line speaks of a memory fault of other days, or of one to be avoided."""
+    return bool(_TOLD.search(match.line_lowered)) and "allocate" not in match.line_lowered
+
+
 def _others(why: str, strength: float, matches: list[Match]) -> Iterator[Evidence]:
     if matches:
         lines = tuple(matches[:3])
@@ -104,6 +118,13 @@ def rule_little_free(report: Report, found: Found) -> Iterator[Evidence]:
             return
 
 
+def rule_full_card(report: Report, found: Found) -> Iterator[Evidence]:
+    """Somebody speaks of memory, and nvidia-smi shows a card that is full without a load."""
+    idle = [match for match in found.get("smi-idle", ()) if _is_full(match)]
+    if idle and "oom-said" in found and "oom-cuda" not in found:
+        yield from _others("The GPU is full and computes nothing.", 0.8, idle)
+
+
 def _is_full(match: Match) -> bool:
     used, total = (int(group) for group in match.groups)
     return used > 0.75 * total
@@ -112,4 +133,5 @@ def _is_full(match: Match) -> bool:
 RULES = (
     rule_oom,
     rule_little_free,
+    rule_full_card,
 )

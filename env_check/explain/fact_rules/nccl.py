@@ -63,6 +63,22 @@ def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
         yield Evidence("nccl_p2p_broken", 0.75, "", tuple(shown[:1]), "p2p-hang")
 
 
+def rule_several_hosts(report: Report, found: Found) -> Iterator[Evidence]:
+    """NCCL fails without a reason where the ranks are on several hosts or in several containers."""
+    vague = [found[id][0] for id in ("nccl-generic", "nccl-vague", "nccl-misspelt") if id in found]
+    if vague and "several-hosts" in found:
+        lines = (vague[0], found["several-hosts"][0])
+        yield Evidence("nccl_network_interface", 0.62, "", lines, "several-hosts")
+
+
+def rule_busy_hang(report: Report, found: Found) -> Iterator[Evidence]:
+    """Several consumer cards wait at full load: peer-to-peer copies that never arrive."""
+    busy = found.get("full-load", [])
+    consumer = any(card.kind == "consumer" for card in report.gpus)
+    if busy and consumer and "p2p-hang" in found and "several-gpus" in found:
+        yield Evidence("nccl_p2p_broken", 0.45, "", (busy[0], found["p2p-hang"][0]), "busy-hang")
+
+
 _VIRTUAL = re.compile(r"^(?:\[0\])?(?:ip6tnl|veth|docker|virbr|br-|tun|tap|tailscale|wg|sit)|:fe80")
 
 
@@ -80,5 +96,7 @@ RULES = (
     rule_p2p_bandwidth,
     rule_p2p_latency,
     rule_p2p_hang,
+    rule_several_hosts,
+    rule_busy_hang,
     rule_interface,
 )

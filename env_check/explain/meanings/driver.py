@@ -170,6 +170,7 @@ MEANINGS: dict[str, Meaning] = {
     "no-cuda-gpus": _no_gpus,
     "cuda-init-failed": _init_failed,
     "smi-not-found": _smi_not_found,
+    "smi-not-found-prose": _smi_not_found,
     "fabric-version": _fabric,
     "fabric-nvswitch": _fabric,
     "fabric-prose": _fabric,

@@ -7,6 +7,40 @@ import re
 from env_check.explain.evidence import Found, lines_of
 from env_check.explain.meanings.meaning import Judgement, Meaning
 from env_check.explain.report import Report
+from env_check.explain.signatures import BY_ID as SIGNATURE
+
+
+def _no_token(report: Report, found: Found) -> Judgement:
+    """A program that was given no model asks the hub for a repository `None`."""
+    lines = lines_of(found, "token-401") + lines_of(found, "token-asked")
+    return ("hf_token_missing", 0.2) if "huggingface.co/none/" in lines else None
+
+
+_HUB_FAILURES = (
+    "hub-connect", "hub-network", "hub-failed", "hub-dns", "hub-broken", "hub-server",
+    "download-failed", "notebook-login",
+)  # fmt: skip
+
+
+def _unless_mended(id: str) -> Meaning:
+    """A request that a later line shows answered was repeated with success: no fault."""
+    cause_id = SIGNATURE[id].cause_id
+
+    def judge(report: Report, found: Found) -> Judgement:
+        went_on = found.get("goes-on", [])
+        is_mended = went_on and went_on[-1].line > found[id][-1].line
+        return (cause_id, 0.2) if is_mended else None
+
+    return judge
+
+
+def _wandb(report: Report, found: Found) -> Judgement:
+    """Its client says when the connection is back."""
+    return ("tracking_server_unreachable", 0.2) if "wandb-back" in found else None
+
+
+def _proxy(report: Report, found: Found) -> Judgement:
+    return ("tracking_server_unreachable", 0.6) if "tracker-named" in found else None
 
 
 def _forbidden(report: Report, found: Found) -> Judgement:
@@ -92,11 +126,22 @@ def _disk(report: Report, found: Found) -> Judgement:
     return None
 
 
+def _worker(report: Report, found: Found) -> Judgement:
+    """A worker that ended after an error of the program did not miss shared memory."""
+    return ("shm_too_small", 0.2) if "own-exception" in found else None
+
+
 def _bus(report: Report, found: Found) -> Judgement:
     return None if report.is_container or "shm-text" in found else ("shm_too_small", 0.75)
 
 
 MEANINGS: dict[str, Meaning] = {
+    **{id: _unless_mended(id) for id in _HUB_FAILURES},
+    "token-401": _no_token,
+    "token-asked": _no_token,
+    "proxy-refused": _proxy,
+    "wandb-network": _wandb,
+    "tracker-network": _wandb,
     "gated-403": _forbidden,
     "gated-plain": _gated,
     "token-password": _password,
@@ -110,4 +155,5 @@ MEANINGS: dict[str, Meaning] = {
     "hf-config-attribute": _config,
     "hf-keyword": _keyword,
     "shm-bus": _bus,
+    "shm-worker": _worker,
 }

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from env_check.explain.scan import Match
 
-CLUE = "cuda-number"
+CLUES = ("cuda-number", "error-by-name")
 
 # number → the signature of its message
 _SIGNATURES = {
     2: "oom-cuda",
     8: "invalid-device-function",
     10: "bad-ordinal",
+    18: "nvml-mismatch",  # of NVML, which only its own clue prints
     30: "cuda-unknown",
     35: "driver-insufficient",
     36: "driver-newer-call",
@@ -43,8 +44,8 @@ _SIGNATURES = {
 def with_numbers(found: dict[str, list[Match]]) -> dict[str, list[Match]]:
     """Return the matches with each numbered CUDA error filed under its message's signature."""
     named = dict(found)
-    for match in found.get(CLUE, ()):
-        id = _SIGNATURES.get(int(match.groups[0] or match.groups[1]))
+    for match in (match for clue in CLUES for match in found.get(clue, ())):
+        id = _SIGNATURES.get(int(next(group for group in match.groups if group)))
         if id:
             named.setdefault(id, [match])
     return named

@@ -24,9 +24,12 @@ class Signature:
     pattern: str
     source: str  # the program that prints it
     why: str = ""  # what this message says beyond the cause's definition
+    keeps_last: bool = False  # later lines may take back what it says
+    beside: str = ""  # what has to stand close to it in the same line
 
     def compiled(self) -> Pattern:
-        return Pattern(self.id, tuple(self.words.split()), self.pattern)
+        words = tuple(self.words.split())
+        return Pattern(self.id, words, self.pattern, self.keeps_last, self.beside)
 
 
 def not_loaded(library: str) -> str:

@@ -90,3 +90,20 @@ def test_secrets_names_and_homes_are_masked() -> None:
     for secret in ("alice", "abcdefghijklmnop", "hunter22", "carol@", "Dave"):
         assert secret not in evidence
     assert "No space left on device" in evidence
+
+
+def test_what_a_log_repeats_is_read_a_hundred_times_and_no_more() -> None:
+    """Steps that differ in their numbers are forgotten; what stands between them is found."""
+    step = "{'loss': 0.31, 'epoch': 0.5}\n"
+    read = list(blocks(io.BytesIO((step * 5_000 + MESSAGE + step * 5_000).encode())))
+    assert sum(block.text.count("loss") for block in read) < 200
+    assert explain_text(step * 5_000 + MESSAGE)[0].evidence[0].startswith("line 5001: ")
+
+
+def test_a_failure_that_a_later_line_takes_back_is_no_fault() -> None:
+    """A download that was repeated with success is not blamed, one that failed last is."""
+    failed = "Max retries exceeded: HTTPSConnectionPool(host='huggingface.co', port=443)\n"
+    loaded = "Loading checkpoint shards: 100%|####| 2/2\n"
+    assert not explain_text(failed + loaded)
+    assert not explain_text(failed * 20 + "a line\n" * 9_000 + loaded)
+    assert explain_text(loaded + failed)[0].cause_id == "hf_hub_unreachable"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from env_check.facts import Unknown
-from env_check.probes.gpu import probe
+from env_check.probes.gpu import card_asked_for, probe
 from tests.env_check.recorded import RecordedSystem, load_host
 
 
@@ -79,3 +81,30 @@ def test_the_libcuda_of_a_jetson_has_no_driver_version() -> None:
     """libcuda.so.1.1 is a name, not a driver of version 1.1."""
     found = gpu(folders={"/usr/lib/x86_64-linux-gnu": ["libcuda.so.1", "libcuda.so.1.1"]})
     assert found.libcuda == ()
+
+
+LISTED = """\
+GPU 0: NVIDIA GeForce RTX 4090 (UUID: GPU-1111aaaa-d72c-4106-c12f-20bd9faed9f6)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-2222bbbb-d72c-4106-c12f-20bd9faed9f6)
+  MIG 3g.20gb     Device  0: (UUID: MIG-3333cccc-d72c-4106-c12f-20bd9faed9f6)
+"""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ("GPU-2222bbbb-d72c-4106-c12f-20bd9faed9f6", "1"),
+        ("GPU-1111aaaa", "0"),
+        ("MIG-3333cccc-d72c-4106-c12f-20bd9faed9f6", "1"),
+        ("nvidia.com/gpu=GPU-2222bbbb-d72c-4106-c12f-20bd9faed9f6", "1"),
+        ("nvidia.com/gpu=0", "0"),
+        ("nvidia.com/gpu=all", ""),
+        ("GPU-4444dddd-d72c-4106-c12f-20bd9faed9f6", "GPU-…"),
+        ("A100", "A100"),
+    ],
+)
+def test_a_card_is_found_by_what_a_job_calls_it(wanted: str, index: str) -> None:
+    """UUIDs and CDI names become the index; a UUID that is not listed names no card."""
+    host = load_host("ubuntu-rtx4090")
+    host["commands"] = {**host["commands"], "nvidia-smi -L": LISTED}
+    assert card_asked_for(RecordedSystem(host), wanted) == index
