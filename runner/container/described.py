@@ -18,8 +18,9 @@ from env_check.facts import Facts
 from runner.container.engine import connect
 from runner.container.gpu import refuse_fault_beneath
 from runner.container.image import REPOSITORY, SOURCE_ROOT, Variant, inputs_digest
+from runner.container.reference import is_plain, parse_reference
 from runner.container.refused import registry_error
-from runner.container.registry import Registry, is_plain, parse_reference
+from runner.container.registry import Registry
 from runner.errors import BackendError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 LOCK = "/opt/trainbox/lock"
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,7 @@ class Described:
     reference: str  # as the user named it
     image_id: str | None  # None: it is not on this machine
     digest: str | None  # at its registry; None: it has been at none
+    machine: str  # the processor it is for, as registries call it: amd64, arm64
     config: Mapping[str, Any]  # Labels, Env, Entrypoint …
     history: tuple[str, ...]  # what made it, first to last
 
@@ -68,6 +71,7 @@ def describe(client: APIClient, reference: str) -> Described:
         reference=reference,
         image_id=found["Id"],
         digest=digest_of(found, reference),
+        machine=found["Architecture"],
         config=found["Config"],
         history=tuple(str(each["CreatedBy"]) for each in reversed(history)),
     )
@@ -75,8 +79,9 @@ def describe(client: APIClient, reference: str) -> Described:
 
 def _at_registry(client: APIClient, text: str) -> Described:
     reference = parse_reference(text)
-    with Registry(reference, plain=is_plain(reference.host, client.info())) as registry:
-        manifest = registry.manifest(reference.tag)
+    info = client.info()
+    with Registry(reference, plain=is_plain(reference.host, info)) as registry:
+        manifest = registry.manifest(reference.tag, MACHINES.get(info["Architecture"], "amd64"))
         if manifest is None:
             raise registry_error("manifest unknown", text)
         config = registry.config(manifest)
@@ -84,6 +89,7 @@ def _at_registry(client: APIClient, text: str) -> Described:
         reference=text,
         image_id=None,
         digest=manifest.digest,
+        machine=config["architecture"],
         config=config["config"],
         history=tuple(str(each.get("created_by", "")) for each in config.get("history") or ()),
     )
@@ -114,7 +120,10 @@ def have(client: APIClient, image: Described, *, say: Say) -> Described:
                 raise registry_error(str(error), image.reference)
     except APIError as error:
         raise registry_error(str(error.explanation or error), image.reference) from error
-    return describe(client, f"{reference.name}@{image.digest}")
+    pulled = describe(client, f"{reference.name}@{image.digest}")
+    if ":" not in reference.tag:  # else it would be asked for at the registry again
+        client.tag(pulled.image_id, reference.name, reference.tag)
+    return pulled
 
 
 def lock_inside(client: APIClient, image: Described) -> str:
@@ -176,7 +185,7 @@ def usable_image(reference: str, facts: Facts, *, wants_gpu: bool, say: Say) -> 
     say(f"image: {reference} ({image.labels['trainbox.variant']}, named by --image)")
     if not is_of_clone(image):
         say("  its code is of another state than this clone, of the same version")
-    return image.reference
+    return reference
 
 
 def is_of_clone(image: Described, root: Path = SOURCE_ROOT) -> bool:
@@ -226,7 +235,7 @@ def require_usable(image: Described, *, facts: Facts, wants_gpu: bool) -> None:
         wants_gpu: the plan counts on a card.
 
     Raises:
-        BackendError: another version of ours, or no code for this machine's cards and driver.
+        BackendError: another version of ours, or no code for this processor, card or driver.
     """
     version = image.labels.get("org.opencontainers.image.version", "")
     if version != runner.__version__:
@@ -237,6 +246,15 @@ def require_usable(image: Described, *, facts: Facts, wants_gpu: bool) -> None:
             where=image.reference,
             why="the plan written here is read in there",
             fix=f"use an image of {runner.__version__}, or the clone that the image is from",
+        )
+    wanted = MACHINES.get(facts.host.machine, facts.host.machine)
+    if image.machine != wanted:
+        raise BackendError(
+            id="image-other-machine",
+            what=f"the image is for {image.machine}, this machine is {wanted}",
+            where=image.reference,
+            why="its programs do not run here, or many times slower",
+            fix="leave out --image, and one is built here; or name one for this machine",
         )
     if wants_gpu and (reason := why_not_here(image.labels, facts)):
         raise BackendError(

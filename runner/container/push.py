@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from runner.container.build import ensure_image
 from runner.container.engine import connect
 from runner.container.image import SOURCE_ROOT, Variant
+from runner.container.reference import Reference, is_plain, parse_reference
 from runner.container.refused import registry_error
-from runner.container.registry import Manifest, Reference, Registry, is_plain, parse_reference
+from runner.container.registry import Manifest, Registry
 from runner.container.release import release_tag
 from runner.errors import BackendError
 

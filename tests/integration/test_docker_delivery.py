@@ -163,7 +163,9 @@ def test_an_image_of_somebody_else_is_foreign(clone: Path) -> None:
 def test_a_run_in_a_named_image_records_its_digest(
     first: Pushed, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """`--image` takes the place of the variant that fits; the record holds id and digest."""
+    """`--image` is pulled where it is not here; the record holds its id and digest."""
+    with connect() as client:
+        client.remove_image(first.image_id, force=True)
     backend = DockerBackend(first.reference)
     backend.prepare(read_plan(tiny_run(tmp_path / "r", tiny_model).plan), say=say)
     recorded = backend.surroundings()

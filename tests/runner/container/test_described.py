@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from runner.container.described import Described, digest_of, require_ours, require_usable
@@ -13,7 +15,9 @@ from tests.env_check.recorded import RecordedSystem, load_host
 
 def image_of(name: str, **labels: str) -> Described:
     config = {"Labels": image_labels(VARIANTS[name]) | labels}
-    return Described(reference="r/n:1", image_id="i", digest=None, config=config, history=())
+    return Described(
+        reference="r/n:1", image_id="i", digest=None, machine="amd64", config=config, history=()
+    )
 
 
 def refused(image: Described, host: str, *, wants_gpu: bool = True) -> BackendError | None:
@@ -29,7 +33,9 @@ def test_an_image_of_ours_is_known_by_its_labels() -> None:
     """Title and the labels that a run records; another one is named by what it lacks."""
     require_ours(image_of("cpu"))
     for config in ({}, {"Labels": {"org.opencontainers.image.title": "other"}}):
-        foreign = Described(reference="r", image_id="i", digest=None, config=config, history=())
+        foreign = Described(
+            reference="r", image_id="i", digest=None, machine="amd64", config=config, history=()
+        )
         with pytest.raises(BackendError, match="image-foreign"):
             require_ours(foreign)
 
@@ -56,6 +62,13 @@ def test_an_image_that_a_card_or_driver_excludes_is_refused(
     error = refused(image_of(variant), host)
     assert error and error.id == "image-not-for-this-gpu" and reason in error.what
     assert refused(image_of(variant), host, wants_gpu=False) is None
+
+
+def test_an_image_for_another_processor_is_refused() -> None:
+    """An image for arm64 starts on x86-64 only where an emulator is installed."""
+    image = dataclasses.replace(image_of("cpu"), machine="arm64")
+    error = refused(image, "cpu-only", wants_gpu=False)
+    assert error and error.id == "image-other-machine"
 
 
 @pytest.mark.parametrize(("host", "variant"), [("v100-535", "cu128"), ("p100", "cu126")])

@@ -36,7 +36,9 @@ def image_of(name: str, **labels: str) -> tuple[Described, str]:
         "Labels": image_labels(variant) | {f"trainbox.{key}": labels[key] for key in labels},
         "Env": [f"NVIDIA_REQUIRE_CUDA={floor}"],
     }
-    image = Described(reference="r", image_id="i", digest=None, config=config, history=BUILD)
+    image = Described(
+        reference="r", image_id="i", digest=None, machine="amd64", config=config, history=BUILD
+    )
     return image, lock
 
 
