@@ -81,12 +81,12 @@ class Repetition:
         kept: list[str] = []
         kept_numbers: list[int] = []
         shapes = "\n".join(lines).translate(_DIGITS).split("\n")
-        for line, number, shape in zip(lines, numbers, shapes):
+        for place, shape in enumerate(shapes):
             count = times.get(shape, 0)
             if count < MOST_REPEATS:
                 times[shape] = count + 1
-                kept.append(line)
-                kept_numbers.append(number)
+                kept.append(lines[place])
+                kept_numbers.append(numbers[place])
         return kept, kept_numbers
 
 

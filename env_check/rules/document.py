@@ -27,7 +27,7 @@ def document() -> str:
     layers = " → ".join(layer.label for layer in Layer)
     parts = [HEAD.format(layers=layers)]
     for family, subject in FAMILIES.items():
-        rules = [rule for rule in RULES if rule.id[:-3] == family]
+        rules = sorted((rule for rule in RULES if rule.id[:-3] == family), key=lambda rule: rule.id)
         parts.append(f"## {family}: {subject}\n")
         parts.append(
             "| id | detects | layer | follows from | cause | source |\n|---|---|---|---|---|---|"

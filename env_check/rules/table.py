@@ -11,11 +11,13 @@ from env_check.rules import (
     gpu,
     image,
     job,
+    kernel_module,
     network,
     platform,
     python,
     storage,
     torch,
+    wsl,
 )
 from env_check.rules.rule import Rule
 
@@ -37,6 +39,8 @@ FAMILIES = {
 
 MODULES = (
     platform,
+    kernel_module,
+    wsl,
     driver,
     container,
     image,

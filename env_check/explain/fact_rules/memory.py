@@ -90,7 +90,8 @@ def rule_oom(report: Report, found: Found) -> Iterator[Evidence]:
 _TOLD = re.compile(
     r"\b(?:avoid\w*|prevent\w*|no (?:more|longer)|used to|previously|earlier|in the past|"
     r"last (?:week|time|month|year)|yesterday|if you (?:get|see|run|hit|have)|in case of|might|may|"
-    r"could|would|without (?:any )?|never|not an?|isn't|instead of|had an?)\b[^\n]{0,60}out of memory|"
+    r"could|would|without (?:any )?|never|not an?|isn't|instead of|had an?)\b"
+    r"[^\n]{0,60}out of memory|"
     r"out of memory\b[^\n]{0,40}\b(?:is gone|(?:is|was|got) (?:fixed|solved)|no longer|went away|"
     r"(?:last|earlier|before) (?:week|time|month|today))"
 )
