@@ -22,7 +22,7 @@ from runner.container.build import (
     run_build,
     with_obtainable_lock,
 )
-from runner.container.image import SOURCE_ROOT, Variant
+from runner.container.image import SOURCE_ROOT, Variant, image_sources
 from runner.container.repro_compare import Difference, compare_images
 from runner.errors import BackendError
 from runner.record.layout import cache_root
@@ -72,8 +72,9 @@ def build_twice(
         work = Work(buildah=buildah, folder=Path(folder), log=place / f"repro-{variant.name}.log")
         base = work.bring_base(variant.base_image)
         used = with_obtainable_lock(variant, root, say)
+        state = work.keep_state(used, root)
         try:
-            digests = [work.build(used, base, root, number, environ, say) for number in (1, 2)]
+            digests = [work.build(used, base, state, number, environ, say) for number in (1, 2)]
             say("comparing the two, layer by layer")
             differences = tuple(compare_images(work.image(1), work.image(2)))
         finally:
@@ -128,6 +129,16 @@ class Work:
             why="the two builds start from it",
             fix="check the network; a base of your own: TRAINBOX_BASE_IMAGE, TRAINBOX_BASE_PYTHON",
         )
+
+    def keep_state(self, variant: Variant, root: Path) -> Path:
+        """Copy what the image is made from: a tree may change while two builds take minutes."""
+        kept = self.folder / "state"
+        for path in image_sources(variant, root):
+            copy = kept / path.relative_to(root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
+        shutil.copytree(root / "wheelhouse", kept / "wheelhouse")
+        return kept
 
     def build(
         self,

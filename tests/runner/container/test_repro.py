@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.container.image import CUDA_13_0, SOURCE_ROOT, VARIANTS
-from runner.container.repro import EPOCH, Proof, base_sources, build_options, build_twice
+from runner.container.image import CUDA_13_0, SOURCE_ROOT, VARIANTS, image_tag
+from runner.container.repro import EPOCH, Proof, Work, base_sources, build_options, build_twice
 from runner.container.repro_compare import Difference
 from runner.errors import BackendError
 
@@ -101,6 +101,14 @@ def test_the_dockerfile_has_the_same_time(calls: Path) -> None:
     """A build without the argument, such as Docker's, sets the same time where it can."""
     assert f"ARG SOURCE_DATE_EPOCH={EPOCH}\n" in (SOURCE_ROOT / "Dockerfile").read_text()
     assert f"--build-arg=SOURCE_DATE_EPOCH={EPOCH}" in build_options(1)
+
+
+def test_both_builds_are_of_one_state(tmp_path: Path) -> None:
+    """What the image is made from is copied first, and is the same image by its tag."""
+    work = Work(buildah="buildah", folder=tmp_path, log=tmp_path / "log")
+    kept = work.keep_state(VARIANTS["cpu"], SOURCE_ROOT)
+    assert not (kept / "tests").exists() and (kept / "wheelhouse").is_dir()
+    assert image_tag(VARIANTS["cpu"], kept) == image_tag(VARIANTS["cpu"], SOURCE_ROOT)
 
 
 @pytest.mark.parametrize(
