@@ -85,14 +85,19 @@ def least_device_bytes(job: Job, model: ModelSize) -> int:
 
 
 def run_bytes(job: Job, model: ModelSize) -> int:
-    """Return the checkpoints kept, the one being written, as much to spare, and the result.
-
-    A checkpoint is written only where there is room for two (`runner.train.saver`).
-    """
+    """Return the checkpoints that a disk must hold, and the result."""
     arch = find_architecture(model.config)
     if arch is None:
         return 0
-    return (job.checkpoint.keep + 2) * checkpoint_bytes(job, arch) + result_bytes(job, arch)
+    return num_checkpoints(job) * checkpoint_bytes(job, arch) + result_bytes(job, arch)
+
+
+def num_checkpoints(job: Job) -> int:
+    """Return how many checkpoints a disk must have room for: those kept, and two.
+
+    One is written before the oldest goes, and only where there is room for two (`train.saver`).
+    """
+    return job.checkpoint.keep + 2
 
 
 def checkpoint_bytes(job: Job, arch: Architecture) -> int:

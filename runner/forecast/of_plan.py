@@ -15,7 +15,7 @@ from runner.forecast.cards import card_speed
 from runner.forecast.past import likeness_of, past_rates
 from runner.forecast.run import UNKNOWN_YET, Disk, Forecast
 from runner.forecast.work import forward_share, training_work
-from runner.requirements import checkpoint_bytes, result_bytes
+from runner.requirements import checkpoint_bytes, num_checkpoints, result_bytes
 
 if TYPE_CHECKING:
     from runner.memory.architecture import Architecture
@@ -66,7 +66,7 @@ def forecast(
             model_missing_bytes=weight_bytes[1],
             data_bytes=sum(Path(split.path).stat().st_size for split in (train, held) if split),
             checkpoint_bytes=checkpoint_bytes(job, arch) if arch else None,
-            num_checkpoints=job.checkpoint.keep + 1,
+            num_checkpoints=num_checkpoints(job),
             result_bytes=result_bytes(job, arch) if arch else None,
         ),
     )

@@ -18,7 +18,7 @@ class Disk:
     model_missing_bytes: int  # of them, what is not in the cache yet
     data_bytes: int  # prepared data in the cache
     checkpoint_bytes: int | None  # of one; None where the model's parameters are not known
-    num_checkpoints: int  # at most at once, with the one that is being written
+    num_checkpoints: int  # that there must be room for
     result_bytes: int | None  # the adapter or the model
 
 
