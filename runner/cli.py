@@ -37,7 +37,7 @@ COMMANDS = {
     "sync": "send what MLflow has not got yet",
     "up": "start the MLflow server",
     "down": "stop the MLflow server",
-    "image": "build the image that runs train in",
+    "image": "build, publish, verify and choose the images that runs train in",
     "schema": "print the JSON Schema of a job, for editors",
 }
 

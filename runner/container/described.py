@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import runner
 from env_check.choose import Variant as Promised
-from env_check.choose import target_of, why_not
+from env_check.choose import choose, target_of, why_not
 from env_check.facts import Facts
 from runner.container.engine import connect
 from runner.container.gpu import refuse_fault_beneath
@@ -257,13 +257,15 @@ def require_usable(image: Described, *, facts: Facts, wants_gpu: bool) -> None:
             fix="leave out --image, and one is built here; or name one for this machine",
         )
     if wants_gpu and (reason := why_not_here(image.labels, facts)):
+        best = choose(facts)
+        is_any = best.variant not in (None, "cpu")
+        way_out = f"leave out --image: {best.variant} fits" if is_any else best.way_out
         raise BackendError(
             id="image-not-for-this-gpu",
             what=f"this image does not train on this machine's GPU: {reason}",
             where=image.reference,
             why="it would be found out inside, after the image has been pulled",
-            fix="leave out --image, and the variant that fits is taken (`trainbox image choose` "
-            "says which); or train on the CPU: --set resources.gpus=0",
+            fix=f"{way_out}; or train on the CPU: --set resources.gpus=0",
         )
 
 

@@ -61,6 +61,7 @@ def test_an_image_that_a_card_or_driver_excludes_is_refused(
     """Before it is pulled, with the reason; on the CPU any image trains."""
     error = refused(image_of(variant), host)
     assert error and error.id == "image-not-for-this-gpu" and reason in error.what
+    assert "leave out --image" in error.fix or "driver 580" in error.fix
     assert refused(image_of(variant), host, wants_gpu=False) is None
 
 
