@@ -26,10 +26,11 @@ from typing import Any
 from runner.data.batch import Batcher
 from runner.data.encode import Encoded, Encoder
 from runner.data.faults import RowFault
-from runner.data.formats import Converter, Sample
+from runner.data.formats import Converter
 from runner.data.mask import Marker
 from runner.data.row import ReadCounts
 from runner.data.rows import read_rows
+from runner.data.sample import Sample
 from runner.data.take import batches
 from runner.data.tokenizer import load_tokenizer
 from runner.spec import Data, DataSource

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from runner.data.answers import answer_keys, answer_of, notes_of
 from runner.data.encode import Encoded, Encoder
 from runner.data.faults import RowFault
-from runner.data.formats import Chat, Converter, Message, Pair, Sample, Text
+from runner.data.formats import Converter
 from runner.data.identifiers import find_identifiers
 from runner.data.notes import Note, NoteLog
 from runner.data.row import Row
+from runner.data.sample import Chat, Pair, Sample, Text, parts_of, texts_of
 from runner.data.select import digest
 from runner.data.sketch import Keys, sketch
 from runner.data.template import ChatTemplate
@@ -43,6 +45,8 @@ class Batch:
     num_supervised: npt.NDArray[np.int32]
     digests: npt.NDArray[np.uint8]  # (num_samples, 16)
     keys: Keys
+    answers: npt.NDArray[np.uint64]  # (num_samples, 3), see runner.data.answers
+    answer_lengths: npt.NDArray[np.int32]  # characters
     faults: list[tuple[int, RowFault]] = field(default_factory=list)
     num_truncated: int = 0
     notes: dict[str, Note] = field(default_factory=dict)
@@ -51,6 +55,7 @@ class Batch:
     roles: Counter[str] = field(default_factory=Counter)
     stops: Counter[str] = field(default_factory=Counter)
     ignored_keys: Counter[str] = field(default_factory=Counter)
+    ignored_columns: Counter[str] = field(default_factory=Counter)
     num_compared: int = 0  # conversations rendered by the model's own template too
     num_served_differently: int = 0  # of these
 
@@ -89,6 +94,7 @@ class Batcher:
     def __call__(self, rows: Sequence[Row]) -> Batch:
         """Return what a batch of rows has become."""
         self.converter.ignored_keys.clear()
+        self.converter.ignored_columns.clear()
         log, identifiers, scripts, roles = NoteLog(), NoteLog(), NoteLog(), Counter[str]()
         faults: list[tuple[int, RowFault]] = []
         samples: list[Sample] = []
@@ -110,6 +116,10 @@ class Batcher:
             roles.update(dict.fromkeys(order, count))
         has_system = any("system" in order for order in orders)
         keys = sketch(_without_system(samples) if has_system else batch)
+        answers = [answer_of(sample) for sample in samples]
+        for index, kind in sorted(set(notes_of(batch, samples, answers))):
+            log.add(kind, numbers[index])
+        compared_answers = answer_keys(samples, answers)
         compared = self._compared(samples, numbers)
         good: list[Encoded] = []
         kept: list[int] = []
@@ -135,6 +145,8 @@ class Batcher:
             num_supervised=np.array([one.num_supervised for one in good], dtype=np.int32),
             digests=np.frombuffer(b"".join(map(digest, good)), dtype=np.uint8).reshape(-1, 16),
             keys=keys[kept],
+            answers=compared_answers[kept],
+            answer_lengths=np.array([len(answers[index]) for index in kept], dtype=np.int32),
             faults=faults,
             num_truncated=num_truncated,
             notes=log.notes,
@@ -143,6 +155,7 @@ class Batcher:
             roles=roles,
             stops=stops,
             ignored_keys=Counter(self.converter.ignored_keys),
+            ignored_columns=Counter(self.converter.ignored_columns),
             num_compared=len(compared),
             num_served_differently=sum(map(self._is_served_differently, compared)),
         )
@@ -255,34 +268,18 @@ def _is_bare(sample: Sample) -> bool:
     return isinstance(sample, Text) and not sample.prompt
 
 
-def _parts(sample: Sample) -> tuple[list[Message] | str, ...]:
-    if isinstance(sample, Chat):
-        return (sample.messages,)
-    if isinstance(sample, Text):
-        return (sample.prompt, sample.completion)
-    return (sample.prompt, sample.chosen, sample.rejected)
-
-
 def _text(sample: Sample, *, has_system: bool = True) -> str:
     """Return all words of a sample, those of the system on demand."""
     if isinstance(sample, Chat) and has_system:
         return "\n".join([turn["content"] for turn in sample.messages])
-    return "\n".join(_texts(sample, has_system))
-
-
-def _texts(sample: Sample, has_system: bool) -> Iterator[str]:
-    for part in _parts(sample):
-        if isinstance(part, str):
-            yield part
-        else:
-            yield from (turn["content"] for turn in part if has_system or turn["role"] != "system")
+    return "\n".join(texts_of(sample, has_system=has_system))
 
 
 def _role_order(sample: Sample) -> tuple[str, ...]:
     """Return the roles of a sample in order; () of plain text."""
     if isinstance(sample, Chat):
         return tuple([turn["role"] for turn in sample.messages])
-    parts = [part for part in _parts(sample) if not isinstance(part, str)]
+    parts = [part for part in parts_of(sample) if not isinstance(part, str)]
     return tuple([turn["role"] for part in parts for turn in part])
 
 

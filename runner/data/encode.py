@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.data.faults import RowFault
-from runner.data.formats import Chat, Pair, Sample
 from runner.data.mask import Marked, Marker
+from runner.data.sample import Chat, Pair, Sample
 from runner.data.token_mask import token_mask
 from runner.data.tokenizer import Tokenizer
 

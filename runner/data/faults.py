@@ -218,4 +218,6 @@ def shown_names(names: list[str], limit: int = 12) -> str:
 def kind_of(value: object) -> str:
     """Return the JSON name of a value's type."""
     names = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
+    if isinstance(value, bytes):
+        return "value of bytes"
     return names.get(type(value), "number" if isinstance(value, int | float) else "value")

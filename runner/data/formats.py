@@ -17,16 +17,15 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from runner.data.faults import RowFault, kind_of, shown_name, shown_names
 from runner.data.guess import format_hint, role_hint
+from runner.data.sample import Chat, Message, Pair, Sample, Text
 from runner.spec import Format
 
 SHORT_PROMPT = 20  # characters
-
-Message = dict[str, str]  # role and content
 
 EXPECTED: dict[Format, tuple[str, ...]] = {
     "messages": ("messages", "role", "content"),
@@ -36,6 +35,15 @@ EXPECTED: dict[Format, tuple[str, ...]] = {
     "preference": ("prompt", "chosen", "rejected", "role", "content"),
     "text": ("text",),
 }
+
+# Columns of preference data sets that hold how good the two answers were found.
+SCORES = ("score_{}", "{}_score", "{}-rating", "{}_rating", "rating_{}", "reward_{}", "{}_reward")
+# Columns that may say which rows are good; nothing reads them.
+JUDGEMENTS = {
+    "label", "labels", "is_correct", "correct", "flagged", "toxic", "is_good", "quality", "weight",
+}  # fmt: skip
+# What people call invisible: a text of these alone is empty.
+INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e"
 
 ROLES = {role: role for role in ("system", "user", "assistant", "tool")}
 SHAREGPT_ROLES = {**ROLES, "human": "user", "gpt": "assistant", "observation": "tool"}
@@ -50,35 +58,6 @@ ALPACA_NO_INPUT = (
     "Below is an instruction that describes a task. Write a response that appropriately completes "
     "the request.\n\n### Instruction:\n{instruction}\n\n### Response:"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """A conversation; turns before `num_context` never carry loss of their own."""
-
-    messages: list[Message]
-    num_context: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Plain text; the loss is on the completion, all of it where there is no prompt."""
-
-    prompt: str
-    completion: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two answers to one prompt: three lists of messages, or three strings."""
-
-    prompt: list[Message] | str
-    chosen: list[Message] | str
-    rejected: list[Message] | str
-    is_prompt_repeated: bool = field(default=False, compare=False)  # before both answers too
-
-
-Sample = Chat | Text | Pair
 
 
 class Converter:
@@ -97,6 +76,9 @@ class Converter:
         self.names = {name: name for name in EXPECTED[format]} | dict(columns or {})
         self.has_template = has_template
         self.ignored_keys: Counter[str] = Counter()  # keys of a message that no text is made of
+        self.ignored_columns: Counter[str] = Counter()  # that may say which rows are good
+        self._judgements = JUDGEMENTS - set(self.names.values())
+        self._num_read = 1 if format in ("messages", "sharegpt", "text") else 2
         self._convert: Callable[[dict[str, Any]], Sample] = getattr(self, f"_{format}")
 
     def __call__(self, row: dict[str, Any]) -> Sample:
@@ -105,6 +87,8 @@ class Converter:
         Raises:
             RowFault: the row is not of its format.
         """
+        if len(row) > self._num_read and (unread := row.keys() & self._judgements):
+            self.ignored_columns.update(unread)
         if row.get("tools") or row.get("functions"):
             raise RowFault("data-tools", shown_name("tools" if row.get("tools") else "functions"))
         return self._convert(row)
@@ -125,6 +109,14 @@ class Converter:
         prompt, completion = self._required(row, "prompt"), self._required(row, "completion")
         if isinstance(prompt, str) and isinstance(completion, str):
             return Text(check_text(prompt, "prompt"), check_text(completion, "completion"))
+        if not isinstance(prompt, list) or not isinstance(completion, list):
+            name, value = (
+                ("prompt", prompt) if not isinstance(prompt, str) else ("completion", completion)
+            )
+            if not isinstance(value, list):
+                raise RowFault(
+                    "data-wrong-type", f"{name} is a {kind_of(value)}, a string expected"
+                )
         context, answer = self._side(prompt, "prompt"), self._side(completion, "completion")
         return _with_assistant(Chat(context + answer, num_context=len(context)))
 
@@ -165,7 +157,7 @@ class Converter:
             pair = self._chat_pair(prompt, chosen, rejected)
         if pair.chosen == pair.rejected:
             raise RowFault("data-same-pair")
-        return pair
+        return replace(pair, is_scored_lower=True) if _is_scored_lower(row) else pair
 
     def _text_pair(self, prompt: str | None, chosen: str, rejected: str) -> Pair:
         check_text(chosen, "chosen")
@@ -223,10 +215,15 @@ class Converter:
             return row[column]
         near = difflib.get_close_matches(column, list(row), n=1)
         hint = f"; nearest is {shown_name(near[0])}" if near else ""
+        if any(key.strip(" \t\ufeff").lower() == column.lower() for key in row):
+            hint = "; one of its columns differs from it in spaces or capitals alone"
+        fix = format_hint(row, self.format)
+        if not fix and not any(key.strip().isidentifier() for key in row):
+            fix = "begin a table with a line that names its columns"
         raise RowFault(
             "data-missing-column",
             f"no {shown_name(column)}{hint}; the row has {shown_names(list(row))}",
-            format_hint(row, self.format),
+            fix,
         )
 
     def _optional_text(self, row: dict[str, Any], name: str) -> str:
@@ -317,8 +314,10 @@ def check_text(value: Any, field: str) -> str:
     """
     if not isinstance(value, str):
         hint = "join its text parts to one string" if isinstance(value, list) else ""
+        if isinstance(value, list) and any(map(_is_medium, value)):
+            hint = "leave it out, or write what it shows: an image or sound is no text"
         raise RowFault("data-wrong-type", f"{field} is a {kind_of(value)}, a string expected", hint)
-    if not value.strip():
+    if not value.strip() or (not value.isascii() and not value.strip(INVISIBLE + " \t\r\n")):
         raise RowFault("data-empty-content", field)
     if "\0" in value:
         raise RowFault("data-nul", field)
@@ -328,6 +327,11 @@ def check_text(value: Any, field: str) -> str:
         except UnicodeEncodeError:
             raise RowFault("data-lone-surrogate", field) from None  # the cause holds the text
     return value
+
+
+def _is_medium(part: Any) -> bool:
+    kind = str(part.get("type")) if isinstance(part, dict) else ""
+    return any(word in kind for word in ("image", "audio", "video", "file"))
 
 
 def _with_assistant(chat: Chat) -> Chat:
@@ -350,6 +354,15 @@ def _classic_alpaca(
     form = ALPACA_WITH_INPUT if more else ALPACA_NO_INPUT
     prompt = form.format(instruction=instruction, input=more)
     return Text(f"{system}\n\n{prompt}" if system else prompt, output)
+
+
+def _is_scored_lower(row: Mapping[str, Any]) -> bool:
+    """Say whether a row's own scores prefer the rejected answer."""
+    for form in SCORES:
+        chosen, rejected = row.get(form.format("chosen")), row.get(form.format("rejected"))
+        if isinstance(chosen, int | float) and isinstance(rejected, int | float):
+            return chosen < rejected
+    return False
 
 
 def _common_length(first: Any, second: Any) -> int:

@@ -41,6 +41,8 @@ def format_hint(row: Mapping[str, Any], format: str) -> str:
         row: without a column that its format needs.
         format: of the job.
     """
+    if "input_ids" in row:
+        return "give the texts: the rows hold token ids, and no text can be proved from them"
     for name, needed in _NEEDED.items():
         if name == format or not all(column in row for column in needed):
             continue

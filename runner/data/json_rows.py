@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
+import re
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -21,7 +23,9 @@ class StrictJson:
     def __init__(self) -> None:
         self.oddity: RowFault | None = None
         self._decoder = json.JSONDecoder(
-            object_pairs_hook=self._object, parse_constant=self._constant
+            object_pairs_hook=self._object,
+            parse_constant=self._constant,
+            parse_float=self._float,
         )
         self._scan = self._decoder.scan_once  # type: ignore[attr-defined]  # the stubs lack it
 
@@ -53,6 +57,9 @@ class StrictJson:
     def judge(self, value: Any) -> dict[str, Any] | RowFault:
         """Return a decoded value if it is a row."""
         if not isinstance(value, dict):
+            if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+                hint = "decode each line once more (json.loads): it was encoded twice"
+                return RowFault("data-not-object", "a string that holds JSON", hint)
             return RowFault("data-not-object")
         return self.oddity or value
 
@@ -61,6 +68,10 @@ class StrictJson:
         if len(value) != len(pairs):
             self.oddity = RowFault("data-duplicate-key")
         return value
+
+    def _float(self, digits: str) -> float:
+        value = float(digits)
+        return self._constant(digits) if math.isinf(value) else value
 
     def _constant(self, _: str) -> float:
         self.oddity = RowFault("data-not-finite")
@@ -76,6 +87,8 @@ def _explained(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
     """Return why a line is no JSON, and a fix where the likely cause is known."""
     start, before = text.lstrip()[:7], text[: error.pos].rstrip()[-1:]
     at = text[error.pos : error.pos + 1]
+    if "\0" in start:
+        return "zero bytes: a write was broken off here", "take them out, and see what is missing"
     if text.startswith("\ufeff"):
         return "a byte order mark inside the file", "take it out: files were joined as they were"
     if start in ("<<<<<<<", "=======", ">>>>>>>"):
@@ -268,6 +281,17 @@ def _broken(window: _Window, reason: str, position: int | None = None) -> DataEr
     )
 
 
+def _list_fix(text: str, *, is_lines: bool) -> str:
+    """Return how to make a list of rows of an object."""
+    if inner := re.match(r'\{\s*"(\w{1,40})"\s*:\s*\[\s*\{', text):
+        return f"write the list under `{inner[1]}` alone: [ {{…}}, {{…}} ]"
+    if re.match(r'\{\s*"[^"]{1,80}"\s*:\s*[\[{]', text):
+        return 'write rows, not columns: DataFrame.to_json(…, orient="records", lines=True)'
+    if is_lines:
+        return "name it .jsonl: it holds one object a line"
+    return "write [ {…}, {…} ], or one object a line in a .jsonl file"
+
+
 def _not_a_list(window: _Window) -> DataError:
     lines = window.text[window.position :].splitlines()[:2]
     is_lines = all(line.startswith("{") and line.rstrip().endswith("}") for line in lines)
@@ -276,7 +300,5 @@ def _not_a_list(window: _Window) -> DataError:
         what="the top level of a .json file is not a list of rows",
         where=Where(file=window.label, line=window.line_at(window.position)),
         why="it is not clear what a row is",
-        fix="name it .jsonl: it holds one object a line"
-        if lines and is_lines
-        else "write [ {…}, {…} ], or one object a line in a .jsonl file",
+        fix=_list_fix(window.text[window.position :], is_lines=bool(lines) and is_lines),
     )

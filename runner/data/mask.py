@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runner.data.faults import RowFault
-from runner.data.formats import Chat, Message, Text
+from runner.data.sample import Chat, Message, Text
 from runner.data.template import ChatTemplate, Span
 
 LossOn = Literal["assistant", "completion", "all"]

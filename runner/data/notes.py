@@ -19,6 +19,16 @@ NOTES = {
     "open_end": "{} end without the assistant; what follows its last turn is not learnt",
     "echo": "{} answer with the question, word for word",
     "late_system": "{} have a system turn that is not the first",
+    "placeholder": "{} answer with a placeholder (TODO, N/A, null, … and the like)",
+    "unfilled": "{} hold a slot of a template that nobody filled (double braces, [YOUR …])",
+    "turn_inside": "{} hold turns of another format inside a text (User:, ### Response, [INST]); "
+    "they are learnt as words",
+    "medium": "{} name an image, a sound or a video, which no text model sees",
+    "circles": "{} have an answer that ends in the same few words over and over",
+    "cut_cell": "{} hold a text of exactly 32,767 or 65,535 characters: a table cut it there",
+    "chat_as_text": "{} hold a chat as JSON inside a text; it is learnt as text (json.loads it)",
+    "echoed_prompt": "{} begin the completion with the prompt, which is learnt again",
+    "scores_swapped": "{} have a lower score for the chosen answer than for the rejected one",
     "repeated_prompt": "{} repeat the prompt inside the answers; it is cut off there",
     # texts
     "control_tokens": "{} hold the text of a special token; it is encoded as that token, and "
@@ -30,6 +40,8 @@ NOTES = {
     "carriage_return": "{} hold carriage returns inside a text",
     "escapes": "{} hold escapes as text (\\n\\n, \\u00e9): they were escaped twice",
     "markup": "{} hold HTML (tags, &amp; and the like)",
+    "mixed_scripts": "{} mix Latin and Cyrillic or Greek letters within a word (look-alikes)",
+    "decomposed": "{} hold letters in two parts (e and an accent): other tokens than in one (NFC)",
     "private_use": "{} hold private use characters, which only one font can show",
     "other_script": "{} are written in another script than the rest of the file",
     # rendering and tokens

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-CODE_VERSION = 5  # raise it with any change in runner/data that changes arrays or the report
+CODE_VERSION = 6  # raise it with any change in runner/data that changes arrays or the report
 
 
 @dataclass(frozen=True, kw_only=True)

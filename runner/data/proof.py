@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.data import duplicates
+from runner.data.agreement import agreement
 from runner.data.packing import count_packed_rows
 from runner.data.report import DataReport, SplitReport, TemplateReport
 from runner.data.rows import place
@@ -43,11 +44,13 @@ def prove(
     train = np.unique(splits["train"])
     trained = _summary(splits["train"], job, spool)
     _write(trained, duplicates.inside(spool, train), places, _INSIDE)
+    _write_answers(trained, train, spool, places)
     evaluated = None
     if "eval" in splits:
         held = np.unique(splits["eval"])
         evaluated = _summary(splits["eval"], job, spool)
         _write(evaluated, duplicates.inside(spool, held), places, _INSIDE)
+        _write_answers(evaluated, held, spool, places)
         _write(evaluated, duplicates.between(spool, held, train), places, _BETWEEN)
     stops = [one.stops for one in taken if one.source.split == "train"]
     return DataReport(
@@ -84,6 +87,20 @@ def _write(
     for kind, name in fields.items():
         setattr(report, name, getattr(found, kind))
         if pairs := found.pairs[kind]:
+            report.places[name] = [f"{places(one)} and {places(other)}" for one, other in pairs]
+
+
+def _write_answers(report: SplitReport, samples: Indices, spool: Spool, places: _Places) -> None:
+    """Write what the answers of a split have in common into its report."""
+    keys = spool.column("answers", np.uint64).reshape(-1, 3)
+    lengths = spool.column("answer_lengths", np.int32)
+    found = agreement(keys, lengths, samples, duplicates.PAIRS_SHOWN)
+    report.one_answer = found.one_answer
+    report.cut_answers, report.longest_answer = found.one_length
+    for name in ("answered_otherwise", "reversed_pairs"):
+        count, pairs = getattr(found, name)
+        setattr(report, name, count)
+        if pairs:
             report.places[name] = [f"{places(one)} and {places(other)}" for one, other in pairs]
 
 

@@ -31,6 +31,7 @@ class SourceReport:
     crlf_lines: int = 0
     has_bom: bool = False
     ignored_keys: dict[str, int] = field(default_factory=dict)  # keys of messages not read
+    ignored_columns: dict[str, int] = field(default_factory=dict)  # that may judge a row, not read
     roles: dict[str, int] = field(default_factory=dict)  # role → rows that have it
     scripts: dict[str, Note] = field(default_factory=dict)  # script most letters are of → rows
     notes: dict[str, Note] = field(default_factory=dict)  # kind → rows worth a look
@@ -62,6 +63,11 @@ class SplitReport:
     in_other_split: int = 0  # eval alone: samples that are in the training split too
     same_words_in_other_split: int = 0
     near_in_other_split: int = 0
+    answered_otherwise: int = 0  # samples whose question an earlier one answers otherwise
+    reversed_pairs: int = 0  # whose chosen and rejected answers are an earlier one's, exchanged
+    one_answer: int = 0  # samples with one and the same answer, where these are far too many
+    cut_answers: int = 0  # answers as long as the longest, where they seem cut there
+    longest_answer: int = 0  # characters
     places: dict[str, list[str]] = field(default_factory=dict)  # field above → the first of them
     length_histogram: dict[int, int] = field(default_factory=dict)  # upper bound → samples
     packed_rows: int | None = None  # rows of max_length that packing makes; None for pairs
@@ -157,6 +163,9 @@ def _source_warnings(source: SourceReport) -> Iterator[str]:
     if source.ignored_keys:
         keys = ", ".join(source.ignored_keys)
         yield f"{source.path}: keys of messages that no text is made of: {keys}"
+    if source.ignored_columns:
+        columns = ", ".join(source.ignored_columns)
+        yield f"{source.path}: columns that may say which rows are good are not read: {columns}"
     for kind, note in source.notes.items():
         yield _sentence(source.path, note, NOTES[kind].format(_rows(note.count)))
     for kind, note in source.identifiers.items():
@@ -189,12 +198,33 @@ def _repeat_warnings(train: SplitReport, held: SplitReport | None) -> Iterator[s
         for field_name, what in _INSIDE.items():
             if split and (count := getattr(split, field_name)):
                 yield f"{count:,} {name} samples {what}{_places(split, field_name)}"
+    for name, split in (("training", train), ("held-out", held)):
+        if split:
+            yield from _answer_warnings(name, split)
     for field_name, what in _BETWEEN.items():
         if held and (count := getattr(held, field_name)):
             yield (
                 f"{count:,} of {held.num_samples:,} held-out samples {what}: the held-out loss "
                 f"will look better than it is{_places(held, field_name)}"
             )
+
+
+def _answer_warnings(name: str, split: SplitReport) -> Iterator[str]:
+    if split.answered_otherwise:
+        where = _places(split, "answered_otherwise")
+        yield f"{split.answered_otherwise:,} {name} samples answer an earlier one's question " + (
+            f"otherwise{where}"
+        )
+    if split.reversed_pairs:
+        where = _places(split, "reversed_pairs")
+        yield f"{split.reversed_pairs:,} {name} pairs prefer what an earlier one rejects{where}"
+    if split.one_answer:
+        yield f"{split.one_answer:,} of {split.num_samples:,} {name} samples have the same answer"
+    if split.cut_answers:
+        yield (
+            f"{split.cut_answers:,} {name} answers are exactly {split.longest_answer:,} characters "
+            "long, and none is longer: they may have been cut there"
+        )
 
 
 def _places(split: SplitReport, name: str) -> str:

@@ -99,6 +99,8 @@ def _check_bytes(path: Path, label: str, where: Where) -> DataError | None:
         with open_bytes(path) as file:
             head = file.read(HEAD_BYTES)
     except (OSError, EOFError, zlib.error) as error:
+        if foreign := _not_packed(path, label):
+            return _other_kind(*foreign, label, where)
         return DataError(
             id="data-unreadable",
             what=f"`{label}` cannot be read ({getattr(error, 'strerror', None) or error})",
@@ -115,15 +117,33 @@ def _check_bytes(path: Path, label: str, where: Where) -> DataError | None:
             fix="write the data into it, or take it out of the job",
         )
     if foreign := foreign_kind(head, label, suffix_of(label)):
-        kind, fix = foreign
-        return DataError(
-            id="data-not-utf8" if kind.startswith("UTF-") else "data-other-kind",
-            what=f"`{label}` is {kind}, not what its name says",
-            where=f"{where}, {label}:1",
-            why="read as something else, it would be noise",
-            fix=fix,
-        )
+        return _other_kind(*foreign, label, where)
     return None
+
+
+def _not_packed(path: Path, label: str) -> tuple[str, str] | None:
+    """Return what a file is that its name calls packed and that is not; None for one that is."""
+    if path.suffix.lower() not in PACKED_SUFFIXES:
+        return None
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return None
+    if not head or head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        return None
+    plain = label.rpartition(".")[0]
+    return foreign_kind(head, label, suffix_of(label)) or ("not packed", f"name it {plain}")
+
+
+def _other_kind(kind: str, fix: str, label: str, where: Where) -> DataError:
+    return DataError(
+        id="data-not-utf8" if kind.startswith("UTF-") else "data-other-kind",
+        what=f"`{label}` is {kind}, not what its name says",
+        where=f"{where}, {label}:1",
+        why="read as something else, it would be noise",
+        fix=fix,
+    )
 
 
 def _nearest_file(path: Path) -> str:

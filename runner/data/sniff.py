@@ -6,6 +6,7 @@ import codecs
 import re
 
 HEAD_BYTES = 4096
+TAR_AT = 257  # where the magic of a tar archive stands
 
 # first bytes → what it is and what to do; {} is the name without its last suffix
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
@@ -19,7 +20,15 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"ARROW1", "an Arrow file", "write it as Parquet or JSON Lines"),
     (b"SQLite format 3", "an SQLite database", "export the table as CSV or JSON Lines"),
     (b"%PDF", "a PDF", "write its text into rows"),
-    (b"\x80\x04\x95", "a Python pickle", "write the rows with json.dumps, one a line"),
+    *(
+        (b"\x80" + bytes([protocol]), "a Python pickle", "write the rows with json.dumps")
+        for protocol in range(2, 6)
+    ),
+    (b"\x93NUMPY", "a NumPy array", "write its rows with json.dumps, one a line"),
+    (b"\x89PNG", "a PNG image", "name the data file"),
+    (b"\xff\xd8\xff", "a JPEG image", "name the data file"),
+    (b"GIF8", "a GIF image", "name the data file"),
+    (b"\x7fELF", "a program", "name the data file"),
     (b"\x89HDF", "an HDF5 file", "write the rows as JSON Lines"),
     (b"version https://git-lfs", "a Git LFS pointer, not the data", "git lfs pull"),
     (b"version https://hawser", "a Git LFS pointer, not the data", "git lfs pull"),
@@ -47,16 +56,18 @@ def foreign_kind(head: bytes, path: str, suffix: str) -> tuple[str, str] | None:
         if text.startswith((b"{", b"[")):
             return "JSON", f"name it {stem}.jsonl, or {stem}.json if it is one list"
         return "no Parquet file", "write it again; a copy that was cut short looks like this"
+    if head[TAR_AT : TAR_AT + 5] == b"ustar":
+        return "a tar archive", "unpack it (tar xf) and name the files in it"
     if head and not any(head):
         return "zero bytes alone", "write it again: it was not written to the disk"
     if found := _encoding(head, path):
         return found
-    if sum(byte < 9 or 13 < byte < 32 for byte in head) * 10 > len(head):
+    # zero bytes at the end, of a write that was broken off, are named with their line
+    body = head.rstrip(b"\0")
+    if sum(byte < 9 or 13 < byte < 32 for byte in body) * 10 > len(body):
         return "binary data", "write the rows as JSON Lines"
     if _MARKUP.match(head.removeprefix(codecs.BOM_UTF8)):
         return "a web page or XML", "download the file itself: this may be a login or error page"
-    if b"\0" in head and suffix not in (".jsonl", ".json"):  # there, a row that holds it is named
-        return "binary data", "write the rows as JSON Lines"
     return _other_text(head, stem, suffix)
 
 

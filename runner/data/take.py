@@ -79,7 +79,7 @@ def take(
     taken, counts = Taken(source, index, first, report, stop=first), ReadCounts()
     errors, drops = FaultLog(source.key), NoteLog()
     notes, identifiers, scripts = NoteLog(), NoteLog(), NoteLog()
-    roles, ignored = Counter[str](), Counter[str]()
+    roles, ignored, columns = Counter[str](), Counter[str](), Counter[str]()
     rows = read_rows(source.spec, counts, source.hub_data)
     for batch in make_batches(recipe, tokenizer, batches(rows), num_workers):
         report.rows_read += batch.num_rows
@@ -98,6 +98,7 @@ def take(
         scripts.merge(batch.scripts)
         roles.update(batch.roles)
         ignored.update(batch.ignored_keys)
+        columns.update(batch.ignored_columns)
         taken.stops.update(batch.stops)
         taken.num_compared += batch.num_compared
         taken.num_served_differently += batch.num_served_differently
@@ -110,6 +111,7 @@ def take(
     report.empty_lines, report.has_bom = counts.empty_lines, counts.has_bom
     report.crlf_lines = counts.crlf_lines
     report.ignored_keys = {shown_name(key): count for key, count in ignored.most_common(20)}
+    report.ignored_columns = dict(columns)
     report.notes, report.identifiers = notes.notes, identifiers.notes
     report.scripts = scripts.notes
     taken.errors = errors.errors()
@@ -149,5 +151,7 @@ def _keep(batch: Batch, index: int, spool: Spool) -> None:
     spool.append("rows", np.stack([sources, batch.numbers.astype(np.int32)], axis=1))
     spool.append("digests", batch.digests)
     spool.append("identity", identities(batch.digests))
+    spool.append("answers", batch.answers)
+    spool.append("answer_lengths", batch.answer_lengths)
     for number in range(batch.keys.shape[1]):
         spool.append(f"key{number}", batch.keys[:, number])

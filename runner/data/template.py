@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runner.data.faults import RowFault
-from runner.data.formats import Message
+from runner.data.sample import Message
 from runner.errors import DataError, Where
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 NEAR_BYTES, NEAR_DIGITS = 24, 4  # fewer digits this close together are no number
+MIXED_PLACES = 3  # fewer are units and formulas (µm, Δx)
 SEPARATOR = "\0"  # stands in no text: `check_text` refuses it
 
 _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -20,6 +21,8 @@ _INVISIBLE = re.compile(
 )
 _ESCAPED = re.compile(r"\\u00[89a-fA-F][0-9a-fA-F]|\\n\\n")  # letters such as é; paragraphs
 _MARKUP = re.compile(r"&(?:amp|lt|gt|quot|nbsp|#\d{2,5});|</?(?:br|p|div|span|li|td)\b[^<>]{0,80}>")
+_MIXED = re.compile("[A-Za-z][\u0370-\u03ff\u0400-\u04ff]|[\u0370-\u03ff\u0400-\u04ff][A-Za-z]")
+_DECOMPOSED = re.compile("[A-Za-z][\u0300-\u036f]")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 # What two to four bytes of UTF-8 look like in Windows-1252 or Latin-1: a lead byte and others.
 _CONTINUED = "\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")
@@ -96,6 +99,10 @@ def kinds_of(text: str) -> Iterator[str]:
         yield "replacement_character"
     if _INVISIBLE.search(text):
         yield "invisible"
+    if len(_MIXED.findall(text)) >= MIXED_PLACES:
+        yield "mixed_scripts"
+    if _DECOMPOSED.search(text):
+        yield "decomposed"
     if _PRIVATE.search(text):
         yield "private_use"
     if _is_garbled(text):

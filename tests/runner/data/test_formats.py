@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from runner.data.faults import RowFault
-from runner.data.formats import Chat, Converter, Pair, Sample, Text
+from runner.data.formats import Converter
+from runner.data.sample import Chat, Pair, Sample, Text
 from runner.spec import Format
 from tests.runner.data.chats import chat
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from runner.data.faults import RowFault
-from runner.data.formats import Chat, Text
 from runner.data.mask import LossOn, Marked, Marker
+from runner.data.sample import Chat, Text
 from runner.data.template import ChatTemplate
 from runner.errors import TrainboxError
 from tests.runner.data.chats import CHATS, chat

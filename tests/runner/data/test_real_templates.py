@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from runner.data.faults import RowFault
-from runner.data.formats import Chat
 from runner.data.mask import Marker
+from runner.data.sample import Chat
 from runner.data.template import ChatTemplate
 from tests.runner.data.chats import chat
 
