@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     """Explain one text; 0 where no environment fault was found, 1 where one was."""
     try:
         if args.file == "-":
+            if sys.stdin.isatty():
+                print("paste the text, then press Ctrl-D", file=sys.stderr)
             diagnoses, report = read_and_explain(sys.stdin.buffer)
         else:
             with open(args.file, "rb") as stream:

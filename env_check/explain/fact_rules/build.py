@@ -147,6 +147,22 @@ def rule_known_misfit(report: Report, found: Found) -> Iterator[Evidence]:
     yield Evidence(cause_id, strength, why, lines, "known-misfit")
 
 
+# The first CUDA whose compiler knows a generation. Source: CUDA toolkit release notes.
+_FIRST_CUDA = {7: "9.0", 8: "11.0", 9: "11.8", 10: "12.8", 12: "12.8"}
+
+
+def rule_cuda_before_card(report: Report, found: Found) -> Iterator[Evidence]:
+    """The CUDA of the build is older than the GPU's generation, whichever torch it is."""
+    oldest = min((support.minor(card.capability)[0] for card in report.gpus), default=0)
+    first = _FIRST_CUDA.get(oldest, "")
+    if not first or report.torch_cuda in ("", "none"):
+        return
+    if support.minor(report.torch_cuda) < support.minor(first):
+        why = f"CUDA {report.torch_cuda} has no code for a GPU that CUDA {first} was the first for."
+        lines = line_of(report, "gpu", "torch_cuda", "torch")
+        yield Evidence("gpu_arch_not_in_wheel", 0.5, why, lines, "cuda-before-card")
+
+
 def rule_nvcc_major(report: Report, found: Found) -> Iterator[Evidence]:
     """A build fails where nvcc and torch are of two CUDA majors."""
     if "building" not in found or "error" not in found or report.torch_cuda in ("", "none"):
@@ -183,6 +199,7 @@ RULES = (
     rule_no_nvidia,
     rule_capability_range,
     rule_known_misfit,
+    rule_cuda_before_card,
     rule_nvcc_major,
     rule_extension_arch,
 )
