@@ -75,14 +75,15 @@ def run(args: argparse.Namespace) -> int:
     if not args.force:
         require_room(disks_of(needs_of(resolved, run_dir)), args.job)
     backend.prepare(plan, say=say)
-    rehearsed = None
+    measured = None
     if wants_rehearsal(args.rehearse, plan, begins=run_dir is None):
-        rehearsed = rehearsal_of(plan, resolved, backend, args.job, say=say)
-        if isinstance(rehearsed, int):
-            return rehearsed
+        found = rehearsal_of(plan, resolved, backend, args.job, say=say)
+        if isinstance(found, int):
+            return found
+        measured = found
     run_dir = run_dir or create_run(plan, resolved)
-    if rehearsed is not None:
-        rehearsed.write(run_dir)
+    if measured is not None:
+        measured.write(run_dir)
     return execute(run_dir, plan, backend, as_json=args.json)
 
 
