@@ -20,12 +20,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from runner.data.checked_text import check_text, is_fine
 from runner.data.faults import RowFault, kind_of, shown_name, shown_names
 from runner.data.guess import format_hint, role_hint
-from runner.data.sample import Chat, Message, Pair, Sample, Text
+from runner.data.pairs import chat_pair, is_scored_lower, text_pair
+from runner.data.sample import Chat, Message, Sample, Text
 from runner.spec import Format
-
-SHORT_PROMPT = 20  # characters
 
 EXPECTED: dict[Format, tuple[str, ...]] = {
     "messages": ("messages", "role", "content"),
@@ -36,15 +36,10 @@ EXPECTED: dict[Format, tuple[str, ...]] = {
     "text": ("text",),
 }
 
-# Columns of preference data sets that hold how good the two answers were found.
-SCORES = ("score_{}", "{}_score", "{}-rating", "{}_rating", "rating_{}", "reward_{}", "{}_reward")
 # Columns that may say which rows are good; nothing reads them.
 JUDGEMENTS = {
     "label", "labels", "is_correct", "correct", "flagged", "toxic", "is_good", "quality", "weight",
 }  # fmt: skip
-# What people call invisible: a text of these alone is empty.
-INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e"
-
 ROLES = {role: role for role in ("system", "user", "assistant", "tool")}
 SHAREGPT_ROLES = {**ROLES, "human": "user", "gpt": "assistant", "observation": "tool"}
 
@@ -152,59 +147,16 @@ class Converter:
         chosen, rejected = self._required(row, "chosen"), self._required(row, "rejected")
         prompt = row.get(self.names["prompt"])
         if isinstance(chosen, str) and isinstance(rejected, str) and isinstance(prompt, str | None):
-            pair = self._text_pair(prompt, chosen, rejected)
+            pair = text_pair(prompt, chosen, rejected)
         else:
-            pair = self._chat_pair(prompt, chosen, rejected)
+            pair = chat_pair(
+                None if prompt is None else self._side(prompt, "prompt"),
+                (self._side(chosen, "chosen"), self._side(rejected, "rejected")),
+                is_bare=isinstance(prompt, str),
+            )
         if pair.chosen == pair.rejected:
             raise RowFault("data-same-pair")
-        return replace(pair, is_scored_lower=True) if _is_scored_lower(row) else pair
-
-    def _text_pair(self, prompt: str | None, chosen: str, rejected: str) -> Pair:
-        check_text(chosen, "chosen")
-        check_text(rejected, "rejected")
-        if prompt is not None:
-            return self._prompted_pair(check_text(prompt, "prompt"), chosen, rejected)
-        shared = _common_length(chosen, rejected)
-        if not chosen[:shared].strip():
-            raise RowFault("data-missing-column", "no `prompt`, and no first words in common")
-        if 0 < shared < max(len(chosen), len(rejected)) and chosen[shared - 1] == " ":
-            shared -= 1  # the space belongs to the answer, as in trl.extract_prompt
-        return Pair(chosen[:shared], chosen[shared:], rejected[shared:])
-
-    def _prompted_pair(self, prompt: str, chosen: str, rejected: str) -> Pair:
-        starts = [answer.startswith(prompt) for answer in (chosen, rejected)]
-        # a short prompt may well be the first word of an answer
-        if len(prompt) < SHORT_PROMPT or not any(starts):
-            return Pair(prompt, chosen, rejected)
-        if not all(starts):
-            raise RowFault("data-prompt-mismatch", "one answer begins with it, the other does not")
-        chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
-        check_text(chosen, "chosen")
-        check_text(rejected, "rejected")
-        return Pair(prompt, chosen, rejected, is_prompt_repeated=True)
-
-    def _chat_pair(self, prompt: Any, chosen: Any, rejected: Any) -> Pair:
-        answers = self._side(chosen, "chosen"), self._side(rejected, "rejected")
-        shared = answers[0][: _common_length(*answers)]
-        given = None if prompt is None else self._side(prompt, "prompt")
-        is_repeated = False
-        if given is None:
-            context, answers = shared, _without(answers, len(shared))
-        elif isinstance(prompt, str) and given[0] in shared:
-            # whole conversations beside the prompt as a string: it is one of their first turns
-            context, answers = shared, _without(answers, len(shared))
-        elif all(answer[: len(given)] == given for answer in answers):
-            context, answers, is_repeated = given, _without(answers, len(given)), True
-        else:
-            context = given
-            if any(answer[0]["role"] != "assistant" for answer in answers):
-                raise RowFault("data-prompt-mismatch")
-        for name, answer in zip(("chosen", "rejected"), answers, strict=True):
-            if not answer or answer[-1]["role"] != "assistant":
-                raise RowFault("data-no-assistant", f"{name} must end with an assistant turn")
-        if not context:
-            raise RowFault("data-missing-column", "no `prompt`, and no first turns in common")
-        return Pair(context, *answers, is_prompt_repeated=is_repeated)
+        return replace(pair, is_scored_lower=True) if is_scored_lower(row) else pair
 
     def _text(self, row: dict[str, Any]) -> Sample:
         return Text("", check_text(self._required(row, "text"), "text"))
@@ -259,7 +211,7 @@ class Converter:
         for index, turn in enumerate(value):
             if type(turn) is dict and len(turn) == 2:  # nine rows of ten, at a third of the time
                 role, text = turn.get(role_key), turn.get(text_key)
-                if type(role) is str and role in roles and type(text) is str and _is_fine(text):
+                if type(role) is str and role in roles and type(text) is str and is_fine(text):
                     turns.append({"role": roles[role], "content": text})
                     continue
             if not isinstance(turn, dict):
@@ -301,49 +253,10 @@ def unknown_columns(format: Format, columns: Mapping[str, str] | None) -> list[s
     return [name for name in columns or {} if name not in EXPECTED[format]]
 
 
-def _is_fine(text: str) -> bool:
-    """Say at once of most texts that `check_text` would pass them."""
-    return text.isascii() and "\0" not in text and bool(text) and not text.isspace()
-
-
-def check_text(value: Any, field: str) -> str:
-    """Return a text that can be trained on.
-
-    Raises:
-        RowFault: it is no string, holds nothing but white space, or cannot be tokenised.
-    """
-    if not isinstance(value, str):
-        hint = "join its text parts to one string" if isinstance(value, list) else ""
-        if isinstance(value, list) and any(map(_is_medium, value)):
-            hint = "leave it out, or write what it shows: an image or sound is no text"
-        raise RowFault("data-wrong-type", f"{field} is a {kind_of(value)}, a string expected", hint)
-    if not value.strip() or (not value.isascii() and not value.strip(INVISIBLE + " \t\r\n")):
-        raise RowFault("data-empty-content", field)
-    if "\0" in value:
-        raise RowFault("data-nul", field)
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise RowFault("data-lone-surrogate", field) from None  # the cause holds the text
-    return value
-
-
-def _is_medium(part: Any) -> bool:
-    kind = str(part.get("type")) if isinstance(part, dict) else ""
-    return any(word in kind for word in ("image", "audio", "video", "file"))
-
-
 def _with_assistant(chat: Chat) -> Chat:
     if any(turn["role"] == "assistant" for turn in chat.messages[chat.num_context :]):
         return chat
     raise RowFault("data-no-assistant")
-
-
-def _without(
-    answers: tuple[list[Message], list[Message]], count: int
-) -> tuple[list[Message], list[Message]]:
-    return answers[0][count:], answers[1][count:]
 
 
 def _classic_alpaca(
@@ -354,22 +267,3 @@ def _classic_alpaca(
     form = ALPACA_WITH_INPUT if more else ALPACA_NO_INPUT
     prompt = form.format(instruction=instruction, input=more)
     return Text(f"{system}\n\n{prompt}" if system else prompt, output)
-
-
-def _is_scored_lower(row: Mapping[str, Any]) -> bool:
-    """Say whether a row's own scores prefer the rejected answer."""
-    for form in SCORES:
-        chosen, rejected = row.get(form.format("chosen")), row.get(form.format("rejected"))
-        if isinstance(chosen, int | float) and isinstance(rejected, int | float):
-            return chosen < rejected
-    return False
-
-
-def _common_length(first: Any, second: Any) -> int:
-    """Return how many leading elements two strings or lists share."""
-    length = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
-            break
-        length += 1
-    return length

@@ -1,18 +1,9 @@
 """Which characters of a rendered conversation carry loss.
 
 Supervised is what the model has to write itself: everything from the end of the generation prompt
-to the stop token of an assistant turn, the stop token included, what follows it not. Turns are
-found by four ways, each of which proves itself by an equality of texts; if none holds, the row is
-refused. Nothing is guessed.
-
-1. `{% generation %}` markers of the template, one block an assistant turn.
-2. The shape: the template rendered with a sentinel in place of every content gives the fixed pieces
-   between the contents; the text must be exactly pieces and contents in turn. Kept by role order,
-   so that a row costs one rendering.
-3. One sentinel: only this turn's content is replaced, the rest of the text must stay as it is
-   (templates that leave out the reasoning of earlier turns).
-4. The prefix: the conversation up to this turn, with generation prompt, must be the start of the
-   one that includes it, and that the start of the whole (templates that treat the last turn apart).
+to the stop token of an assistant turn, the stop token included, what follows it not. The marks of
+a template's own `{% generation %}` blocks count first, one block an assistant turn; else turns are
+found by `runner.data.turns`, or the row is refused. Nothing is guessed.
 """
 
 from __future__ import annotations
@@ -26,9 +17,9 @@ from typing import Literal
 from runner.data.faults import RowFault
 from runner.data.sample import Chat, Message, Text
 from runner.data.template import ChatTemplate, Span
+from runner.data.turns import Turn, Turns, answer_words, assistants
 
 LossOn = Literal["assistant", "completion", "all"]
-END_OF_THOUGHT = "</think>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +34,6 @@ class Marked:
     has_added_eos: bool = False
     num_unstopped: int = 0  # earlier assistant turns that no stop token ends
     is_off_prompt: bool = False  # the text does not go on where the generation prompt ends
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """An assistant turn in a rendered text: [start, end) of what the model writes, sans stop."""
-
-    start: int
-    end: int
-    is_off_prompt: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a template writes around the contents of one order of roles.
-
-    `pieces[i]` stands before content i, the last piece after the last content; `leads[i]` is the
-    end of pieces[i] that the model writes itself (None: the generation prompt does not fit).
-    """
-
-    pieces: tuple[str, ...]
-    leads: tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +71,16 @@ class Marker:
         any_token = "|".join(map(re.escape, added_tokens)) or "(?!)"
         self._stop_at = re.compile(rf"\s*(?:{any_token})")
         self._added_tokens = tuple(added_tokens)
-        self._tail = re.compile(rf"(?:\s|{any_token})+\Z")
-        self._shapes: dict[tuple[str, ...], Shape | None] = {}
+        tail = re.compile(rf"(?:\s|{any_token})+\Z")
+        self._turns = Turns(template, tail) if template is not None else None
         self._stops: dict[tuple[str, ...], str | None] = {}
         self._verbatims: dict[tuple[str, ...], Verbatim | None] = {}
+
+    @property
+    def turns(self) -> Turns:
+        """Finds the turns of what the template renders."""
+        assert self._turns is not None, "a chat needs a template: checked before the first row"
+        return self._turns
 
     def mark_text(self, text: Text) -> Marked:
         """Mark a plain text: its completion and one EOS carry loss."""
@@ -173,9 +149,10 @@ class Marker:
     def _measure_verbatim(self, roles: tuple[str, ...]) -> Verbatim | None:
         """Return the verbatim form of an order of roles that has been marked before, or None."""
         assert self.template is not None
-        shape = self._shapes.get(roles)
-        stop = self._stops.get(_through_last_answer(roles))
-        if shape is None or stop is None or self.template.has_generation_markers:
+        if self.template.has_generation_markers:
+            return None
+        shape, stop = self.turns.shape(roles), self._stops.get(_through_last_answer(roles))
+        if shape is None or stop is None:
             return None
         answers = []
         for index, role in enumerate(roles):
@@ -195,7 +172,7 @@ class Marker:
 
     def _mark_rendered(self, text: str, chat: Chat) -> Marked:
         spans = self._generation_spans(text, chat.messages)
-        turns = [] if spans else self.find_turns(text, chat.messages)
+        turns = [] if spans else self.turns.find(text, chat.messages)
         spans = spans or [self._with_stop(text, turn, chat.messages) for turn in turns]
         start, end = spans[-1]
         needs_eos = _ends_with_assistant(chat.messages) and not self._ends_with_token(
@@ -220,8 +197,8 @@ class Marker:
         """
         assert self.template is not None
         text = self.template.render(messages)
-        for index in _assistants(messages):
-            if _answer(messages[index]) not in text:
+        for index in assistants(messages):
+            if answer_words(messages[index]) not in text:
                 raise RowFault("data-lost-turn", f"turn {index + 1} of {len(messages)}")
         if not _ends_with_assistant(messages) or self._ends_with_token(text):
             return text, False
@@ -235,134 +212,8 @@ class Marker:
     def _wanted(self, chat: Chat) -> list[int]:
         """Return which assistant turns carry loss, counted among the assistant turns."""
         before = sum(turn["role"] == "assistant" for turn in chat.messages[: chat.num_context])
-        total = len(_assistants(chat.messages))
+        total = len(assistants(chat.messages))
         return [total - 1] if self.loss_on == "completion" else list(range(before, total))
-
-    def find_turns(self, text: str, messages: Sequence[Message]) -> list[Turn]:
-        """Return every assistant turn of a rendered conversation.
-
-        Raises:
-            RowFault: one of them cannot be found for certain.
-        """
-        found = self._by_shape(text, messages)
-        if found is None:
-            found = [self._by_turn(text, messages, i) for i in _assistants(messages)]
-        return found
-
-    def _by_shape(self, text: str, messages: Sequence[Message]) -> list[Turn] | None:
-        shape = self._shape(tuple(message["role"] for message in messages))
-        if shape is None or not text.startswith(shape.pieces[0]):
-            return None
-        turns, position = [], len(shape.pieces[0])
-        for index, message in enumerate(messages):
-            is_assistant = message["role"] == "assistant"
-            after = shape.pieces[index + 1]
-            rendered = next(
-                (
-                    version
-                    for version in _versions(message["content"], is_assistant)
-                    if text.startswith(version + after, position)
-                ),
-                None,
-            )
-            if rendered is None:
-                return None
-            end = position + len(rendered)
-            if is_assistant:
-                lead = shape.leads[index]
-                start = position - len(lead or "")
-                turns.append(Turn(start, end, is_off_prompt=lead is None))
-            position = end + len(after)
-        return turns if position == len(text) else None
-
-    def _shape(self, roles: tuple[str, ...]) -> Shape | None:
-        if roles not in self._shapes:
-            self._shapes[roles] = self._measure_shape(roles)
-        return self._shapes[roles]
-
-    def _measure_shape(self, roles: tuple[str, ...]) -> Shape | None:
-        assert self.template is not None
-        sentinels = [f"trainbox{number}sentinel" for number in range(len(roles))]
-        messages = [
-            {"role": role, "content": sentinel}
-            for role, sentinel in zip(roles, sentinels, strict=True)
-        ]
-        try:
-            text = self.template.render(messages)
-        except RowFault:
-            return None
-        pieces = []
-        for sentinel in sentinels:
-            if text.count(sentinel) != 1:
-                return None
-            piece, text = text.split(sentinel)
-            pieces.append(piece)
-        pieces.append(text)
-        leads: list[str | None] = []
-        before = ""
-        for index, role in enumerate(roles):
-            before += pieces[index]
-            is_assistant = role == "assistant"
-            leads.append(self._lead(before, messages[:index]) if is_assistant else "")
-            before += sentinels[index]
-        return Shape(tuple(pieces), tuple(leads))
-
-    def _lead(self, before: str, history: Sequence[Message]) -> str | None:
-        """Return the end of the text before a content that the generation prompt leaves open.
-
-        None where the text does not begin with the generation prompt, or where the template has
-        none: a role header would then pass for the model's own words.
-        """
-        assert self.template is not None
-        try:
-            prompt = self.template.render(history, add_generation_prompt=True)
-            plain = self.template.render(history)
-        except RowFault:  # a template may refuse an empty or unanswered history
-            return None
-        if not before.startswith(prompt):
-            return None
-        lead = before[len(prompt) :]
-        return lead if prompt != plain or not lead.strip() else None
-
-    def _by_turn(self, text: str, messages: Sequence[Message], index: int) -> Turn:
-        turn = self._by_sentinel(text, messages, index) or self._by_prefix(text, messages, index)
-        if turn is None:
-            raise RowFault("data-mask", f"turn {index + 1} of {len(messages)}")
-        return turn
-
-    def _by_sentinel(self, text: str, messages: Sequence[Message], index: int) -> Turn | None:
-        assert self.template is not None
-        sentinel = "trainboxsentinel"
-        replaced = [*messages]
-        replaced[index] = {**messages[index], "content": sentinel}
-        before, found, after = self.template.render(replaced).partition(sentinel)
-        content = messages[index]["content"]
-        rendered = text[len(before) : len(text) - len(after)]
-        if not (found and text.startswith(before) and text.endswith(after)):
-            return None
-        if sentinel in after or not rendered or rendered not in content:
-            return None
-        lead = self._lead(before, messages[:index])
-        return Turn(
-            len(before) - len(lead or ""),
-            len(before) + len(rendered),
-            is_off_prompt=lead is None,
-        )
-
-    def _by_prefix(self, text: str, messages: Sequence[Message], index: int) -> Turn | None:
-        assert self.template is not None
-        prompt = self.template.render(messages[:index], add_generation_prompt=True)
-        through = self.template.render(messages[: index + 1])
-        if not (text.startswith(through) and through.startswith(prompt)):
-            return None
-        answer = _answer(messages[index])
-        written = self._tail.sub("", through[len(prompt) :])
-        if not answer or not written.endswith(answer):
-            return None
-        has_prompt = prompt != self.template.render(messages[:index])
-        if written[: -len(answer)].strip() and not has_prompt:
-            return None  # what stands before the content is a role header
-        return Turn(len(prompt), len(prompt) + len(written))
 
     def _with_stop(self, text: str, turn: Turn, messages: Sequence[Message]) -> Span:
         """Return a turn with its stop token, where the template wrote one."""
@@ -377,12 +228,12 @@ class Marker:
 
     def _stop(self, messages: Sequence[Message]) -> str | None:
         """Return what the template writes at the end of a final answer, up to its first token."""
-        upto = messages[: _assistants(messages)[-1] + 1]
+        upto = messages[: assistants(messages)[-1] + 1]
         roles = tuple(message["role"] for message in upto)
         if roles not in self._stops:
             assert self.template is not None
             text = self.template.render(upto)
-            match = self._stop_at.match(text, self.find_turns(text, upto)[-1].end)
+            match = self._stop_at.match(text, self.turns.find(text, upto)[-1].end)
             self._stops[roles] = match.group() if match else None
         return self._stops[roles]
 
@@ -396,7 +247,7 @@ class Marker:
             return []
         unmarked, marks = self.template.render_marked(messages)
         spans = [mark for mark in _joined(marks) if text[mark[0] : mark[1]].strip()]
-        answers = [_answer(messages[index]) for index in _assistants(messages)]
+        answers = [answer_words(messages[index]) for index in assistants(messages)]
         if unmarked != text or len(spans) != len(answers):
             return []
         if any(a not in text[start:end] for a, (start, end) in zip(answers, spans, strict=True)):
@@ -425,26 +276,8 @@ def _ends_with_assistant(messages: Sequence[Message]) -> bool:
     return messages[-1]["role"] == "assistant"
 
 
-def _assistants(messages: Sequence[Message]) -> list[int]:
-    return [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-
-
-def _answer(message: Message) -> str:
-    """Return an assistant's words after its reasoning, which templates may leave out."""
-    return message["content"].split(END_OF_THOUGHT)[-1].strip()
-
-
 def _num_altered(text: str, messages: Sequence[Message]) -> int:
     return sum(message["content"].strip() not in text for message in messages)
-
-
-def _versions(content: str, is_assistant: bool) -> list[str]:
-    """Return what a template may have made of a content, most literal first."""
-    versions = [content, content.strip(), content.rstrip(), content.lstrip()]
-    if is_assistant and END_OF_THOUGHT in content:
-        answer = content.split(END_OF_THOUGHT)[-1]
-        versions += [answer, answer.lstrip("\n"), answer.strip()]
-    return versions
 
 
 def _joined(spans: Sequence[Span]) -> list[Span]:

@@ -155,8 +155,8 @@ def test_ways_of_finding_turns_agree(template: str, name: str) -> None:
     marker, messages = marker_for(template), CHATS[name]
     assert marker.template is not None
     text = marker.template.render(messages)
-    slow = [marker._by_turn(text, messages, i) for i in range(len(messages)) if i % 2]
-    assert marker.find_turns(text, messages) == slow
+    slow = [marker.turns._by_turn(text, messages, i) for i in range(len(messages)) if i % 2]
+    assert marker.turns.find(text, messages) == slow
 
 
 def test_prompt_of_a_text_is_not_supervised() -> None:
