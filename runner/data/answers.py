@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from array import array
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -39,8 +40,9 @@ _UNFILLED = re.compile(
 )
 _CHAT_AS_TEXT = re.compile(r'\s*[\[{]\s*\{?\s*"(?:messages|role|conversations|from)"\s*:')
 
-_OPENS = np.zeros(256, dtype=np.bool_)  # first bytes of slots, marks and JSON
-_OPENS[[*b"{[<%#"]] = True
+OPENING = "{[<%#"  # what slots, marks and JSON begin with
+_OPENS = np.zeros(256, dtype=np.bool_)
+_OPENS[[*OPENING.encode()]] = True
 
 Keys = npt.NDArray[np.uint64]  # (num_samples, 3): question, answer, rejected answer or 0
 
@@ -62,7 +64,8 @@ def notes_of(
             yield index, "placeholder"
         elif size >= LONG and _runs_in_circles(answer):
             yield index, "circles"
-    for index in batch.rows_of(np.flatnonzero(_OPENS[batch.raw])):
+    has_marks = any(mark in batch.joined for mark in OPENING)
+    for index in batch.rows_of(np.flatnonzero(_OPENS[batch.raw])) if has_marks else ():
         for pattern, kind in ((_UNFILLED, "unfilled"), (_TURN, "turn_inside"), (_MEDIUM, "medium")):
             if pattern.search(batch.texts[index]):
                 yield index, kind
@@ -118,11 +121,12 @@ def _last_answer(turns: Sequence[Message]) -> int:
 
 def answer_keys(samples: Sequence[Sample], answers: Sequence[str]) -> Keys:
     """Return hashes of questions, answers and rejected answers; 0 where there is none."""
-    rows = [
-        (_hash(_question(sample)), _hash(answer), _rejected(sample))
-        for sample, answer in zip(samples, answers, strict=True)
-    ]
-    return np.array(rows, dtype=np.uint64).reshape(-1, 3)
+    flat = array("Q")
+    for sample, answer in zip(samples, answers, strict=True):
+        flat.append(_hash(_question(sample).encode()))
+        flat.append(_hash(answer.encode()))
+        flat.append(_rejected(sample))
+    return np.frombuffer(flat, dtype=np.uint64).reshape(-1, 3)
 
 
 def _question(sample: Sample) -> str:
@@ -135,14 +139,13 @@ def _question(sample: Sample) -> str:
 
 
 def _rejected(sample: Sample) -> int:
-    return _hash(_joined(sample.rejected)) if isinstance(sample, Pair) else 0
+    return _hash(_joined(sample.rejected).encode()) if isinstance(sample, Pair) else 0
 
 
 def _joined(part: Sequence[Message] | str) -> str:
     return part if isinstance(part, str) else "\0".join([turn["content"] for turn in part])
 
 
-def _hash(text: str) -> int:
+def _hash(raw: bytes) -> int:
     """Return 64 bits that equal texts share: two checksums, ten times as fast as a digest."""
-    raw = text.encode()
     return zlib.crc32(raw) << 32 | zlib.adler32(raw) if raw else 0
