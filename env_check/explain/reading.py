@@ -32,6 +32,10 @@ _PREFIXES = re.compile(
     r")",
     re.MULTILINE,
 )
+# Letters beside ideographs begin and end no word for an expression: a space divides them.
+_BESIDE_IDEOGRAPH = re.compile(
+    r"(?<=[A-Za-z0-9])(?=[\u3040-\u30ff\u4e00-\u9fff])|(?<=[\u3040-\u30ff\u4e00-\u9fff])(?=[A-Za-z0-9])"
+)
 _DIGITS = str.maketrans("123456789", "000000000")
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "\xa0": " ", "：": ":", "\0": " "})  # noqa: RUF001 (what people paste)
 
@@ -147,7 +151,10 @@ def _clean(lines: list[str], numbers: list[int]) -> tuple[list[str], list[int]]:
         text = _ESCAPES.sub("", text)
     if not text.isascii() or "\0" in text:
         text = text.translate(_QUOTES)
-    return in_english(_PREFIXES.sub("", text)).split("\n") if lines else [], numbers
+    text = in_english(_PREFIXES.sub("", text))
+    if not text.isascii():
+        text = _BESIDE_IDEOGRAPH.sub(" ", text)
+    return text.split("\n") if lines else [], numbers
 
 
 def _block(tail: list[str], tail_numbers: list[int], lines: list[str], numbers: list[int]) -> Block:

@@ -38,7 +38,7 @@ def scan(blocks: Iterable[Block], patterns: Sequence[Pattern]) -> dict[str, list
             always.append(pattern)
         for word in pattern.words:
             index.setdefault(word, []).append(pattern)
-    fragments = [word for word in index if not word.isalpha()]
+    fragments = [word for word in index if not _WORD.fullmatch(word)]
     found: dict[str, list[Match]] = {}
     for block in blocks:
         words = set(_WORD.findall(block.lowered))

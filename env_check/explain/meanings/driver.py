@@ -97,6 +97,8 @@ def _no_device(report: Report, found: Found) -> Judgement:
 
 
 def _no_gpus(report: Report, found: Found) -> Judgement:
+    if has_no_nvidia(report, found):
+        return "no_nvidia_gpu", 0.85
     if "visible-devices-set" in found:
         return "cuda_device_index_invalid", 0.88
     if report.platform == "wsl":

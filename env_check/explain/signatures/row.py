@@ -40,7 +40,7 @@ def not_loaded(library: str) -> str:
         r" => not found)"
     )
     said_before = (
-        r"(?:failed to|cannot|can't|could not|couldn't|unable to) "
+        r"(?:failed to|cannot|can ?not|can't|could not|couldn't|unable to) "
         r"(?:dlopen|load|open|find|locate)[^\n]{0,40}?"
     )
     return rf"{library}{said_after}|{said_before}{library}"
