@@ -17,7 +17,7 @@ from env_check.choose import choose, target_of, why_not
 from env_check.facts import Facts
 from runner.container.engine import connect
 from runner.container.gpu import refuse_fault_beneath
-from runner.container.image import REPOSITORY, SOURCE_ROOT, Variant, inputs_digest
+from runner.container.image import REPOSITORY, SOURCE_ROOT, VARIANTS, Variant, inputs_digest
 from runner.container.reference import is_plain, parse_reference
 from runner.container.refused import registry_error
 from runner.container.registry import Registry
@@ -214,13 +214,18 @@ def require_ours(image: Described) -> None:
     title = labels.get("org.opencontainers.image.title")
     wanted = ("trainbox.variant", "trainbox.lock", "trainbox.lock.sha256", "trainbox.python")
     missing = [name for name in wanted if name not in labels]
-    if title == REPOSITORY and not missing:
+    variant = VARIANTS.get(labels.get("trainbox.variant", ""))
+    if title != REPOSITORY:
+        what = f"its title is `{title}`" if title else "it has no title"
+    elif missing:
+        what = f"the label {missing[0]} is missing"
+    elif variant is None or variant.target is not None:
+        what = f"its variant is `{labels['trainbox.variant']}`, in which nothing trains"
+    else:
         return
-    seen = f"its title is `{title}`" if title else "it has no title"
     raise BackendError(
         id="image-foreign",
-        what="this is no image of trainbox: "
-        + (f"the label {missing[0]} is missing" if title == REPOSITORY else seen),
+        what=f"this is no training image of trainbox: {what}",
         where=image.reference,
         why="nothing says what is in it, so nothing can be checked or recorded",
         fix="name one that `trainbox image build` or `trainbox image push` made",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -32,12 +33,15 @@ def refused(image: Described, host: str, *, wants_gpu: bool = True) -> BackendEr
 def test_an_image_of_ours_is_known_by_its_labels() -> None:
     """Title and the labels that a run records; another one is named by what it lacks."""
     require_ours(image_of("cpu"))
-    for config in ({}, {"Labels": {"org.opencontainers.image.title": "other"}}):
-        foreign = Described(
-            reference="r", image_id="i", digest=None, machine="amd64", config=config, history=()
-        )
+    others: list[dict[str, Any]] = [
+        {},
+        {"Labels": {"org.opencontainers.image.title": "other"}},
+        {"Labels": {"org.opencontainers.image.title": "trainbox"}},
+        {"Labels": image_labels(VARIANTS["mlflow"])},
+    ]
+    for config in others:
         with pytest.raises(BackendError, match="image-foreign"):
-            require_ours(foreign)
+            require_ours(dataclasses.replace(image_of("cpu"), config=config))
 
 
 def test_an_image_of_another_version_is_refused() -> None:
