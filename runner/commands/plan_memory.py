@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.decide import training_settings
 from runner.errors import PlanError
 from runner.machine import Machine
-from runner.memory.advice import Change, advise
 from runner.memory.architecture import Architecture
 from runner.memory.cards import GIB, Card, named_card, stand_in
 from runner.memory.estimate import estimate
 from runner.memory.fit import NO, PlannedMemory, cards_that_fit
 from runner.spec import Job
+
+if TYPE_CHECKING:
+    from runner.memory.advice import Change
 
 NUM_CARDS = 6  # shown; `--json` has all
 
@@ -113,6 +115,8 @@ def changes(
     card = memory.planned_card
     if memory.verdict != NO or card is None:
         return []
+    from runner.memory.advice import advise
+
     return advise(
         arch,
         training_settings(job, fields, memory.length),
