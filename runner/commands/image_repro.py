@@ -41,7 +41,7 @@ def _repro(args: argparse.Namespace) -> int:
     """Build twice; return 0 where the two are the same bytes."""
     from runner.container.repro import build_twice
 
-    environ = {} if args.real_base else None
+    environ: dict[str, str] | None = {} if args.real_base else None  # None: this process's
     proof = build_twice(choose_variant(args.variant, environ), say=say)
     if args.json:
         print(json.dumps({"schema_version": 1, "holds": proof.holds, **asdict(proof)}, indent=1))

@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
             "has_weights": resolved.model.has_weights,
             "data": resolved.data.report.to_dict(),
             **memory_facts(*memory),
+            "cost": plan.forecast.cost if plan.forecast else None,
             "trace": asdict(traced) if traced else None,
         }
         print(json.dumps(facts, indent=1))

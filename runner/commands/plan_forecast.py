@@ -18,12 +18,18 @@ def render_forecast(forecast: Forecast) -> list[tuple[str, str]]:
     lines = [("tokens", tokens), ("time", time_line(forecast))]
     if forecast.cost is not None:
         low, high = forecast.cost
-        lines.append(("cost", f"{low:.2f} to {high:.2f}, at {forecast.price_per_hour:g} an hour"))
+        price = f"at {forecast.price_per_hour:g} an hour"
+        lines.append(("cost", f"{money(low)} to {money(high)}, {price}"))
     elif forecast.price_per_hour is not None:
         lines.append(
             ("cost", f"not known without the time, at {forecast.price_per_hour:g} an hour")
         )
     return [*lines, ("disk", disk_line(forecast.disk))]
+
+
+def money(amount: float) -> str:
+    """Return `12.50`, of small amounts two digits: `0.0042`."""
+    return f"{amount:.2f}" if amount >= 1 else f"{amount:.2g}"
 
 
 def room_lines(needs: Iterable[Need]) -> list[tuple[str, str]]:

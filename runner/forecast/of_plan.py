@@ -123,7 +123,7 @@ def _padded_tokens(plan: Plan, lengths: Any, pair: int) -> float:
     by how often each is the largest.
     """
     training = plan.training
-    if training.packing:
+    if training.packing or training.levers.padding_free:
         return float(lengths.sum()) * training.num_epochs
     micro = training.micro_batch_size
     ranks = np.arange(len(lengths) + 1) / len(lengths)
