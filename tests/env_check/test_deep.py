@@ -24,7 +24,8 @@ class Scripted(RecordedSystem):
 
     def __init__(self, output: Output) -> None:
         super().__init__(load_host("cpu-only"))
-        self.output, self.groups = output, []
+        self.output = output
+        self.groups: list[str] = []
 
     def run(
         self, command: Sequence[str], *, timeout_seconds: float = 5.0, given: bytes = b""
