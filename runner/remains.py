@@ -8,8 +8,8 @@ import shutil
 import signal
 
 from runner.backends.base import Process
+from runner.oom import OomKills
 from runner.record.layout import RunDir
-from runner.watchdog import num_oom_kills
 
 LOG_TAIL_BYTES = 8192
 FULL_BYTES = 16 * 1024  # less room than that, and nothing can be written any more
@@ -39,13 +39,12 @@ def log_tail(run: RunDir) -> str:
         return file.read().decode("utf-8", errors="replace")
 
 
-def is_out_of_memory(process: Process, exit_code: int, before: int | None) -> bool | None:
+def is_out_of_memory(process: Process, exit_code: int, kills: OomKills | None) -> bool | None:
     """Return whether the kernel killed a process for want of memory; None: not known.
 
     Args:
-        before: `num_oom_kills` before it was started; None: not known.
+        kills: the kernel's count since it was started; None: not known.
     """
     if process.is_out_of_memory is not None or exit_code != -signal.SIGKILL:
         return process.is_out_of_memory
-    now = num_oom_kills()
-    return None if before is None or now is None else now > before
+    return None if kills is None else kills.have_risen()

@@ -20,6 +20,7 @@ from typing import Any
 from runner.backends.base import Backend, OutlivesSupervisor, Process
 from runner.claim import only_supervisor, only_trainer
 from runner.errors import EXIT_FAILED, BackendError
+from runner.oom import OomKills
 from runner.outcome import Outcome, judge
 from runner.plan import Plan
 from runner.record.journal import Event, Journal, read_events
@@ -28,7 +29,6 @@ from runner.record.state import Lock
 from runner.remains import is_out_of_memory, log_tail, named_failure
 from runner.revise import Revision, revise
 from runner.watch import Tail, Watch
-from runner.watchdog import num_oom_kills
 
 Note = tuple[str, str, dict[str, Any]]  # id, message and further fields of a warning
 
@@ -150,7 +150,6 @@ class Supervisor:
         past = read_events(self.run_dir.journal)
         attempt = 1 + sum(event["event"] == "start" for event in past)
         self.run_dir.failure.unlink(missing_ok=True)
-        oom_kills = num_oom_kills()
         start = self._open(attempt, notes)
         try:
             process = self.backend.launch(
@@ -167,9 +166,10 @@ class Supervisor:
             )
             self._write_end(start, failed, time.time())
             raise
+        kills = OomKills(process.pid)
         watch = self._watch(process, began)
         exit_code = self._accompany(attempt, process, watch)
-        return self._close(start, process, exit_code, watch.stalled, oom_kills)
+        return self._close(start, process, exit_code, watch.stalled, kills)
 
     def _open(self, attempt: int, notes: Sequence[Note]) -> Event:
         """Write the first lines of an attempt and return the very first."""
@@ -209,20 +209,20 @@ class Supervisor:
         process: Process,
         exit_code: int,
         stalled: str | None,
-        oom_kills: int | None = None,
+        kills: OomKills | None = None,
     ) -> Outcome:
         """Write the last line of the attempt, show it, and return how it ended.
 
         Args:
             stalled: why the process was given up, if it was.
-            oom_kills: what the kernel had counted before the attempt; None: not known.
+            kills: the kernel's count since it was launched; None: not known.
         """
         outcome = judge(
             exit_code,
             self._asked,
             named_failure(self.run_dir),
             log_tail(self.run_dir),
-            is_out_of_memory=is_out_of_memory(process, exit_code, oom_kills),
+            is_out_of_memory=is_out_of_memory(process, exit_code, kills),
             stalled=stalled,
         )
         self._write_end(start, outcome, process.ended or time.time())

@@ -85,16 +85,3 @@ def tree_of(process_id: int) -> list[int]:
             except OSError:
                 continue
     return tree
-
-
-def num_oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int | None:
-    """Return how many processes the kernel has killed for want of memory since it started.
-
-    None where it does not say. The number is of the whole machine, limits of containers included.
-    """
-    try:
-        lines = vmstat.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
-    return counts[0] if counts else None

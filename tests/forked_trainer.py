@@ -114,6 +114,11 @@ class ForkedTrainer:
         theirs.close()
         self._requests = ours
 
+    @property
+    def pid(self) -> int:
+        """The warm parent's process id."""
+        return self._server.pid
+
     def launch(
         self, run: RunDir, environment: Mapping[str, str], lock_fd: int | None = None
     ) -> ForkedProcess:

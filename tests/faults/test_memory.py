@@ -21,6 +21,19 @@ STEPS = 6
 TOLERANCE = 1e-5
 # Between what 4 and 2 of the hungry run's samples take at once (815 and 502 MiB, measured).
 HUNGRY_BYTES = 650 << 20
+HUNGRY: dict[str, Any] = {
+    "train_samples": 8,
+    "eval_samples": 0,
+    "part_tokens": (700, 710),
+    "model": {"name_or_path": PUBLIC_NAME, "dtype": "float32", "attn_implementation": "eager"},
+    "data": {"train": [{"path": "train.jsonl"}], "max_length": 2048},
+    "train": {
+        "max_steps": 2,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 1,
+        "effective_batch_size": 4,
+    },
+}
 
 
 def memory_run(path: Path, model: Path, **sections: Any) -> RunDir:
@@ -42,24 +55,9 @@ def memory_run(path: Path, model: Path, **sections: Any) -> RunDir:
     )
 
 
-def hungry_run(path: Path, model: Path, **sections: Any) -> RunDir:
+def hungry_run(path: Path, model: Path) -> RunDir:
     """Write a run whose attention keeps about 80 MiB a sample."""
-    return tiny_run(
-        path,
-        model,
-        train_samples=8,
-        eval_samples=0,
-        part_tokens=(700, 710),
-        model={"name_or_path": PUBLIC_NAME, "dtype": "float32", "attn_implementation": "eager"},
-        data={"train": [{"path": "train.jsonl"}], "max_length": 2048},
-        train={
-            "max_steps": 2,
-            "per_device_train_batch_size": 4,
-            "gradient_accumulation_steps": 1,
-            "effective_batch_size": 4,
-        },
-        **sections,
-    )
+    return tiny_run(path, model, **HUNGRY)
 
 
 def assert_same_losses(run: RunDir, whole: RunDir) -> None:
@@ -125,7 +123,7 @@ def test_the_kernel_kills_a_run_for_its_memory_and_it_goes_on_in_halves(
     whole, run = (hungry_run(tmp_path / name, tiny_model) for name in ("whole", "run"))
     assert attempt(whole, trainer).exit_code == 0, log_of(whole)
     try:
-        with memory_limit(HUNGRY_BYTES) as join, broken(trainer, join):
+        with memory_limit(HUNGRY_BYTES, trainer.pid):
             outcome = attempt(run, trainer)
     except OSError as error:
         pytest.skip(f"a control group cannot be made here: {error}")

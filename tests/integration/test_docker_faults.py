@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,12 +18,12 @@ from runner.container.engine import connect
 from runner.outcome import KILLED, Outcome
 from runner.plan import read_plan
 from runner.record.checkpoint import newest_valid
-from runner.record.journal import Event
+from runner.record.journal import Event, Journal, read_events
 from runner.record.layout import RunDir
 from runner.supervise import Supervisor
 from runner.watchdog import tree_of
-from tests.faults.test_memory import assert_same_losses, counts, hungry_run
-from tests.integration.containers import container_of, state_of
+from tests.faults.test_memory import HUNGRY, assert_same_losses, counts, hungry_run
+from tests.integration.containers import Launch, container_of, state_of, wait, wait_until
 from tests.runner.train.watch import curve, events, log_of, result_sha256
 from tests.tiny import tiny_run
 
@@ -56,6 +55,12 @@ def attempt(run: RunDir, backend: DockerBackend, strike: Strike | None = None) -
             is_struck = True
             strike(run)
 
+    return supervisor_of(run, backend, on_event).supervise()
+
+
+def supervisor_of(
+    run: RunDir, backend: DockerBackend, on_event: Callable[[Event], None] = lambda event: None
+) -> Supervisor:
     return Supervisor(
         run,
         read_plan(run.plan),
@@ -64,7 +69,7 @@ def attempt(run: RunDir, backend: DockerBackend, strike: Strike | None = None) -
         on_terminal=lambda line: None,
         max_seconds=None,
         grace_seconds=30,
-    ).supervise()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -122,15 +127,21 @@ def test_a_run_struck_again_and_again_ends_with_the_same_bits(
     assert events(run, "warning") == []
 
 
-def test_a_container_beyond_its_memory_goes_on_in_halves(
-    backend: DockerBackend, tiny_model: Path, tmp_path: Path
+def test_a_left_container_beyond_its_memory_goes_on_in_halves(
+    launch: Launch, backend: DockerBackend, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """The engine tells a kill for want of memory; the same samples make a step afterwards."""
+    """Its supervisor is gone; who attaches hears of the engine why it ended, and mends it.
+
+    The next attempt has the container's own image, and the same samples make a step.
+    """
     whole = hungry_run(tmp_path / f"whole-{os.getpid()}", tiny_model)
     assert attempt(whole, backend).exit_code == 0, log_of(whole)
-    limited = {"resources": {"memory_gib": HUNGRY_GIB}}
-    run = hungry_run(tmp_path / f"hungry-{os.getpid()}", tiny_model, **limited)
-    assert attempt(run, backend).exit_code == 0, log_of(run)
+    run, process = launch(**HUNGRY, resources={"memory_gib": HUNGRY_GIB})
+    wait(process)
+    with Journal(tmp_path / "start", 1) as first:  # what its supervisor had written
+        first.write("start", backend="docker", num_steps=2)
+    run.journal.write_bytes((tmp_path / "start").read_bytes() + run.journal.read_bytes())
+    assert supervisor_of(run, DockerBackend()).attach().exit_code == 0, log_of(run)
     assert [end["fault"] for end in events(run, "end")] == ["train-killed-for-memory", None]
     assert read_plan(run.plan).training.micro_batch_size == 2
     assert counts(run) == counts(whole)
@@ -165,15 +176,13 @@ def test_a_disk_that_fills_up_under_a_container_loses_nothing_sealed(
     assert_same_bits(run, undisturbed)
 
 
-def test_a_paused_container_says_so(launch: Any) -> None:
+def test_a_paused_container_says_so(launch: Launch) -> None:
     """Its silence is no hang, and Ctrl-C reaches it all the same."""
     run, process = launch(train={"max_steps": 100_000}, checkpoint={"save_steps": 1_000_000})
+    wait_until(lambda: read_events(run.journal) or None)  # it hears signals from here on
     assert not process.is_paused()
     with connect() as client:
         client.pause(container_of(run))
     assert process.is_paused()
     process.send_signal(signal.SIGINT)
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert process.poll() == 130
+    assert wait(process) == 130

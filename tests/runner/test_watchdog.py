@@ -6,14 +6,12 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 from runner.watchdog import (
     FLOOR_SECONDS,
     START_SECONDS,
     Watchdog,
     is_stopped,
-    num_oom_kills,
     tree_of,
 )
 
@@ -77,13 +75,3 @@ def test_a_stopped_process_is_seen() -> None:
             for process in reversed(tree_of(child.pid)):
                 os.kill(process, signal.SIGKILL)
     assert not is_stopped(2**22 + 1)
-
-
-def test_the_kernels_count_of_kills_for_memory_is_read(tmp_path: Path) -> None:
-    """From a file of the kernel's form; None where it does not say."""
-    vmstat = tmp_path / "vmstat"
-    assert num_oom_kills(vmstat) is None
-    vmstat.write_text("nr_free_pages 7\noom_kill 3\n")
-    assert num_oom_kills(vmstat) == 3
-    vmstat.write_text("nr_free_pages 7\n")
-    assert num_oom_kills(vmstat) is None
