@@ -40,6 +40,9 @@ class Levers:
     tf32: bool = False
 
 
+PLAIN = Levers()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """What `auto` becomes, why, and whether the job could ask for the other."""

@@ -15,7 +15,7 @@ from runner.decide import Decision as Decision
 from runner.decide import Decisions, decide_training
 from runner.errors import PlanError
 from runner.forecast.run import Forecast, read_forecast
-from runner.levers import Levers
+from runner.levers import PLAIN, Levers
 from runner.machine import Machine
 from runner.memory.fit import PlannedMemory, read_planned_memory
 from runner.predict import find_architecture, predict_memory
@@ -69,7 +69,7 @@ class TrainingPlan:
     packing: bool
     num_threads: int  # CPU threads of torch
     num_workers: int
-    levers: Levers = Levers()
+    levers: Levers = PLAIN
 
 
 @dataclass(frozen=True, kw_only=True)

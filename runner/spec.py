@@ -193,7 +193,7 @@ class Speed(Section):
     """Levers on the time of a step; none changes what is learnt but by rounding (docs/speed.md)."""
 
     padding_free: Literal["auto"] | bool = "auto"
-    """Lay the samples of a micro-batch end to end, attention kept apart, instead of padding them."""
+    """Lay the samples of a micro-batch end to end, attention kept apart; none is padded."""
     loss_head: Literal["auto", "one_pass", "trl"] = "auto"
     """Loss from the hidden states: one_pass keeps what it computed, trl computes it twice."""
     dense_base: Literal["auto"] | bool = "auto"

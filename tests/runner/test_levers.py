@@ -8,13 +8,11 @@ import pytest
 
 from runner.decide import Decisions
 from runner.errors import PlanError
-from runner.levers import Levers, decide_attention, decide_levers
+from runner.levers import PLAIN, Levers, decide_attention, decide_levers
 from runner.machine import Gpu
 from runner.memory.architecture import Architecture, read_architecture
 from tests.runner.memory.models import config
 from tests.runner.plans import tiny_job
-
-PLAIN = Levers()
 
 
 def card(*capability: int) -> Gpu:
