@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from runner import spec
+from runner.load.expected import _sentences
 from runner.spec import Job, duration_seconds
 
 MINIMAL: dict[str, Any] = {
@@ -62,9 +63,10 @@ def test_job_cannot_be_changed() -> None:
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
 def test_every_key_says_what_it_means(section: type[BaseModel]) -> None:
     """Each field of each section has a sentence beneath it, which ends like one."""
-    for name, field in section.model_fields.items():
-        assert field.description, f"{section.__name__}.{name} has no docstring"
-        assert field.description.endswith("."), f"{section.__name__}.{name}"
+    sentences = _sentences()[section.__name__]
+    for name in section.model_fields:
+        assert sentences.get(name), f"{section.__name__}.{name} has no sentence beneath it"
+        assert sentences[name].endswith("."), f"{section.__name__}.{name}"
 
 
 def test_home_is_written_as_in_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
