@@ -46,7 +46,7 @@ def described_schema() -> JsonSchema:
     """Return the JSON Schema of a job as pydantic makes it, with the sentence of every key."""
     schema = Job.model_json_schema()
     sections = schema["$defs"] | {"Job": schema}
-    for class_name, sentences in _sentences().items():
+    for class_name, sentences in sentences_of_spec().items():
         for name, sentence in sentences.items():
             key = sections[class_name]["properties"][name]
             target = key.get("$ref", "").rpartition("/")[2]
@@ -55,7 +55,7 @@ def described_schema() -> JsonSchema:
     return schema
 
 
-def _sentences() -> dict[str, dict[str, str]]:
+def sentences_of_spec() -> dict[str, dict[str, str]]:
     """Return class → key → the sentence beneath it in runner/spec.py."""
     found: dict[str, dict[str, str]] = {}
     for section in ast.parse(inspect.getsource(spec)).body:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from runner import spec
-from runner.load.expected import _sentences
+from runner.load.expected import sentences_of_spec
 from runner.spec import Job, duration_seconds
 
 MINIMAL: dict[str, Any] = {
@@ -63,7 +63,7 @@ def test_job_cannot_be_changed() -> None:
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
 def test_every_key_says_what_it_means(section: type[BaseModel]) -> None:
     """Each field of each section has a sentence beneath it, which ends like one."""
-    sentences = _sentences()[section.__name__]
+    sentences = sentences_of_spec()[section.__name__]
     for name in section.model_fields:
         assert sentences.get(name), f"{section.__name__}.{name} has no sentence beneath it"
         assert sentences[name].endswith("."), f"{section.__name__}.{name}"
