@@ -10,11 +10,12 @@ from env_check.explain.signatures.row import Signature
 
 # Inflected forms only: "did not help" and "does not fix it" say the opposite.
 _SUCCESS = (
-    r"^(?![^\n]*(?:n't|\b(?:not|nothing|never|neither|still)\b)[^\n]{0,60}\b(?:fixed|solved|resolved|helped|worked|works)\b)"
+    r"^(?![^\n]*(?:n't|\b(?:not|nothing|never|neither|still)\b)[^\n]{0,60}"
+    r"\b(?:fixed|solved|resolved|helped|worked|works)\b)"
     r"[^\n]*?\b(?:fixed|fixes|solved|solves|resolved|resolves|helped|helps|worked|"
     r"(?<!training[ ])(?<!already[ ])(?<!still[ ])works|cured|cures|(?:did|does) the trick|"
     r"was the (?:problem|cause|culprit|solution|fix|issue|answer)|is the (?:solution|fix)|"
-    r"brings? (?:it|the gpus?) back|forgot|forgotten|was missing|had to)\b"
+    r"brings? (?:it|the gpus?) back|(?:goes|going) well|forgot|forgotten|was missing|had to)\b"
 )
 _PUT = r"\b(?:re-?install|install|upgrad|updat|downgrad|pin|switch|mov|build|rebuild|compil|recompil|chang|roll)\w*"
 _ANY_PART = r"[^\n]{0,40}?\b"
