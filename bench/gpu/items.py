@@ -110,8 +110,10 @@ def kill_and_resume(place: Place) -> dict[str, Any]:
     """Killed in its middle and started again, a run ends with the bits of one that was not."""
     whole = train("jobs/demo.yaml", place.runs("whole"), _twin(place))
     runs = place.runs("killed")
-    kill_at_step("jobs/demo.yaml", runs, _twin(place), step=2 if place.is_tiny else 4)
+    kill_at_step("jobs/demo.yaml", runs, _twin(place), step=3)
     resumed = train("jobs/demo.yaml", runs, _twin(place))
+    if not resumed.events("resume"):
+        raise RuntimeError("it had ended before it was killed: nothing was resumed")
     return {
         "resumed_from": [event["step"] for event in resumed.events("resume")],
         "adapters_equal": resumed.adapter_sha256 == whole.adapter_sha256,
@@ -189,9 +191,9 @@ def throughput(model: str) -> Callable[[Place], dict[str, Any]]:
 
 def _twin(place: Place) -> Sequence[str]:
     return [
-        place.model("Llama-3.2-1B"), place.dtype, *place.chats(448), *place.steps(8),
-        "data.eval=[]", "train.deterministic=true", "checkpoint.save_steps=2",
-        "checkpoint.save_minutes=null",
+        place.model("Llama-3.2-1B"), place.dtype, *place.chats(448), "train.max_steps=8",
+        "train.num_train_epochs=null", "data.eval=[]", "train.deterministic=true",
+        "checkpoint.save_steps=2", "checkpoint.save_minutes=null",
     ]  # fmt: skip
 
 

@@ -109,7 +109,7 @@ def pack(site: Path, folder: Path) -> list[Path]:
     parts = []
     for number, group in enumerate(groups):
         part = folder / f"part-{number}.tar.xz"
-        with tarfile.open(part, "w:xz") as archive:
+        with tarfile.open(part, "w:xz", preset=3) as archive:
             for one in group:
                 archive.add(one, arcname=one.name)
         parts.append(part)

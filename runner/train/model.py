@@ -206,10 +206,11 @@ def _quantization(plan: Plan) -> BitsAndBytesConfig:
 
 def _attention(plan: Plan) -> str:
     """Return the name by which transformers knows the planned attention."""
-    if plan.training.attn_implementation != "varlen":
-        return plan.training.attn_implementation
-    attention.register()
-    return attention.NAME
+    if attention.lays_end_to_end(plan.training):
+        attention.register()
+        return attention.NAME
+    planned = plan.training.attn_implementation
+    return "sdpa" if planned == "varlen" else planned  # a lone sample needs no kernel of ours
 
 
 def _dtype(name: str) -> torch.dtype:

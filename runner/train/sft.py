@@ -15,6 +15,7 @@ from runner.train.attempt import Attempt
 from runner.train.callbacks import Recorded
 from runner.train.data import IGNORED, load_sft
 from runner.train.evaluate import BatchLoss, HeldOut
+from runner.train.levers.attention import lays_end_to_end
 from runner.train.levers.head import use_bare_trl_head
 from runner.train.levers.pull import base_of, pull
 from runner.train.loop import train_to_the_end
@@ -41,7 +42,7 @@ class SftTrainer(Recorded, SFTTrainer):
 
 def train(attempt: Attempt) -> int:
     """Train the run's plan and return the exit code."""
-    plan, levers = attempt.plan, attempt.plan.training.levers
+    plan = attempt.plan
     seed.check_device(plan)
     seed.pin(plan)
     resumed = find_checkpoint(attempt)
@@ -63,8 +64,7 @@ def train(attempt: Attempt) -> int:
             **shared_arguments(plan, attempt.run),
             dataset_kwargs={"skip_prepare_dataset": True},  # tokens and mask are ours
             packing=plan.training.packing,
-            # a lone sample has no padding, and TRL warns
-            padding_free=levers.padding_free and plan.training.micro_batch_size > 1,
+            padding_free=lays_end_to_end(plan.training),
         ),
         train_dataset=train_data,
         processing_class=tokenizer,

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from bitsandbytes import functional
-from bitsandbytes.nn import Linear4bit
+from bitsandbytes.nn.modules import Linear4bit
 from peft.tuners.lora.bnb import Linear4bit as Adapted4bit
 from peft.tuners.lora.layer import Linear as AdaptedLinear
 
@@ -71,7 +71,7 @@ def fuse_adapters(model: torch.nn.Module) -> int:
     """
     layers = [module for module in model.modules() if _is_plain(module)]
     for layer in layers:
-        layer.forward = types.MethodType(_forward, layer)  # type: ignore[method-assign]
+        layer.forward = types.MethodType(_forward, layer)
     return len(layers)
 
 
@@ -99,7 +99,7 @@ def _forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Ten
         x = x.to(layer.compute_dtype)
     elif torch.is_autocast_enabled(device):
         x = x.to(torch.get_autocast_dtype(device))
-    out = AdaptedProduct.apply(  # type: ignore[no-untyped-call]
+    out: torch.Tensor = AdaptedProduct.apply(  # type: ignore[no-untyped-call]
         x.reshape(-1, x.shape[-1]),
         layer,
         self.lora_A[name].weight,

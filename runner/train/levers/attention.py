@@ -11,12 +11,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.integrations.sdpa_attention import repeat_kv
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from runner.levers import VARLEN_CAPABILITY
+from runner.plan import TrainingPlan
 
 NAME = "trainbox_varlen"
 # What some models ask of their attention and these kernels do not do.
@@ -25,8 +29,27 @@ UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 # Legend: B batch (1), H query heads, K key and value heads, T tokens, D head size
 
 
+def lays_end_to_end(training: TrainingPlan) -> bool:
+    """Return whether rows hold several samples; a lone one has no padding, and TRL warns."""
+    is_free = training.levers.padding_free and training.micro_batch_size > 1
+    return training.attn_implementation == "varlen" and (training.packing or is_free)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """torch's varlen attention, and the arguments that this version of it takes."""
+
+    call: Callable[..., Any]
+    takes: frozenset[str]
+
+
+_kernel: Kernel | None = None  # found once: compiled layers trace what is called in each of them
+
+
 def register() -> None:
-    """Make the kernel known to transformers by its name."""
+    """Make the attention known to transformers by its name."""
+    global _kernel
+    _kernel = _find_kernel()
     ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
 
 
@@ -60,13 +83,11 @@ def attend(
     """Attend within each sample, causally; return (B, T, H, D).
 
     Args:
-        cu_seq_lens_q: where samples begin, and the end, (samples + 1,); None is one sample a row.
+        cu_seq_lens_q: where samples begin, and the end, (samples + 1,).
+        max_length_q: tokens of the longest sample.
         sliding_window: tokens a query sees, itself included; None is all before it.
     """
-    if cu_seq_lens_q is None:
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-        )
+    assert cu_seq_lens_q is not None and max_length_q is not None, "rows are not laid end to end"
     assert attention_mask is None and not dropout, "samples laid end to end need neither"
     refused = [name for name in UNSUPPORTED if kwargs.get(name) is not None]
     if refused:
@@ -74,7 +95,6 @@ def attend(
             f"varlen attention has no {', '.join(refused)}: set speed.padding_free off"
         )
     if _has_kernel(query):
-        assert max_length_q is not None
         out = _one_launch(query, key, value, cu_seq_lens_q, max_length_q, scaling, sliding_window)
     else:
         lengths = cu_seq_lens_q.diff().tolist()
@@ -83,21 +103,19 @@ def attend(
 
 
 def _has_kernel(query: torch.Tensor) -> bool:
-    return (
-        query.is_cuda
-        and query.dtype in (torch.float16, torch.bfloat16)
-        and torch.cuda.get_device_capability(query.device) >= (8, 0)
-        and _varlen_attn() is not None
-    )
+    is_half = query.dtype in (torch.float16, torch.bfloat16)
+    return query.is_cuda and is_half and _kernel is not None
 
 
-def _varlen_attn() -> Callable[..., torch.Tensor] | None:
-    """Return torch's kernel; None before torch 2.10."""
+def _find_kernel() -> Kernel | None:
+    """Return torch's kernel where this machine's card runs it; torch before 2.10 has none."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return None
-    return varlen_attn  # type: ignore[no-any-return, unused-ignore]
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() < VARLEN_CAPABILITY:
+        return None
+    return Kernel(call=varlen_attn, takes=frozenset(inspect.signature(varlen_attn).parameters))
 
 
 def _one_launch(
@@ -110,28 +128,26 @@ def _one_launch(
     window: int | None,
 ) -> torch.Tensor:
     """Attend by torch's varlen kernel, whose arguments changed between 2.10 and 2.11."""
-    kernel = _varlen_attn()
-    assert kernel is not None
-    known = inspect.signature(kernel).parameters
+    assert _kernel is not None
     options: dict[str, Any] = {}
-    if "window_size" in known:
+    if "window_size" in _kernel.takes:
         options["window_size"] = (-1 if window is None else window - 1, 0)
     elif window is not None and longest > window:
         raise ValueError("this torch's varlen attention has no sliding window")
     else:
         options["is_causal"] = True
-    if "scale" in known:
+    if "scale" in _kernel.takes:
         options["scale"] = scaling
     elif scaling is not None:
         query = query * (scaling * query.shape[-1] ** 0.5)  # the kernel divides by sqrt(D)
-    if "enable_gqa" in known:
+    if "enable_gqa" in _kernel.takes:
         options["enable_gqa"] = query.shape[1] != key.shape[1]
     else:
         repeats = query.shape[1] // key.shape[1]
         key, value = repeat_kv(key, repeats), repeat_kv(value, repeats)
     rows = (one.transpose(1, 2).flatten(0, 1) for one in (query, key, value))  # (T, heads, D)
-    out = kernel(*rows, borders, borders, longest, longest, **options)
-    return out.unflatten(0, (query.shape[0], -1))
+    out: torch.Tensor = _kernel.call(*rows, borders, borders, longest, longest, **options)
+    return out.view(query.shape[0], -1, *out.shape[1:])
 
 
 def _each_sample(
@@ -145,7 +161,7 @@ def _each_sample(
     """Attend sample by sample."""
     repeats = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, repeats), repeat_kv(value, repeats)
-    parts = zip(*(one.split(lengths, dim=2) for one in (query, key, value)), strict=True)
+    parts = zip(*(torch.split(one, lengths, dim=2) for one in (query, key, value)), strict=True)
     outs = []
     for q, k, v in parts:
         length = q.shape[2]

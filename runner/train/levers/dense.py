@@ -8,7 +8,7 @@ in generation.
 from __future__ import annotations
 
 import torch
-from bitsandbytes.nn import Linear4bit
+from bitsandbytes.nn.modules import Linear4bit
 
 from runner.train.levers.adapters import base_weight
 

@@ -90,7 +90,7 @@ def use_one_pass_head(model: PreTrainedModel) -> None:
             is_top1=unmeasured.bool(),
         )
 
-    model.forward = types.MethodType(forward, model)  # type: ignore[method-assign]
+    model.forward = types.MethodType(forward, model)
 
 
 def use_bare_trl_head(model: PreTrainedModel) -> None:

@@ -25,13 +25,15 @@ def pull(trainer: Any, plan: Plan) -> None:
 
 def base_of(model: Any) -> PreTrainedModel:
     """Return the model that an adapter sits in, or the model itself."""
-    return model.get_base_model() if isinstance(model, PeftModel) else model  # type: ignore[no-any-return]
+    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    return base  # type: ignore[no-any-return]
 
 
-def compile_layers(model: PreTrainedModel) -> None:
+def compile_layers(model: PreTrainedModel, backend: str = "inductor") -> None:
     """Compile every decoder layer: equal layers share one compilation, whatever the length.
 
     The whole model would be compiled for minutes longer, and anew for each graph break.
     """
-    for layer in model.base_model.layers:
-        layer.compile(dynamic=True)
+    layers: Any = model.base_model.layers
+    for layer in layers:
+        layer.compile(dynamic=True, backend=backend)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from runner.levers import KEPT_APART
 from runner.train.levers import attention, head
 from runner.train.levers.adapters import fuse_adapters
 from runner.train.levers.dense import hold_dequantised
+from runner.train.levers.pull import compile_layers
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 96, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
@@ -97,7 +99,7 @@ def kernel_gets_what_it_needs(version: str) -> None:
     q, k, v = (torch.randn(1, heads, sum(LENGTHS), 8) for heads in (4, 2, 2))
     borders = torch.tensor([0, *LENGTHS]).cumsum(0).to(torch.int32)
     kernel: Callable[..., Any] = of_2_10 if version == "2.10" else of_2_13
-    attention._varlen_attn = lambda: kernel
+    attention._kernel = attention.Kernel(kernel, frozenset(signature(kernel).parameters))
     out = attention._one_launch(q, k, v, borders, max(LENGTHS), 0.2, None)
     close(out, attention._each_sample(q, k, v, list(LENGTHS), 0.2, None))
 
@@ -144,6 +146,18 @@ def nothing_to_score_is_a_zero_with_a_gradient() -> None:
     loss = model(**batch, fused_lm_head=True).log_probs.sum()
     loss.backward()
     assert loss == 0 and not model.base_model.layers[0].mlp.up_proj.weight.grad.any()
+
+
+def compiled_layers_compute_the_same(folder: str) -> None:
+    """Traced and cut into graphs, but run by eager kernels: a CPU need not have a compiler."""
+    loss, gradients = learnt(adapted(folder, "lora"))
+    model = adapted(folder, "lora")
+    fuse_adapters(model)
+    compile_layers(model.get_base_model(), backend="aot_eager")
+    compiled_loss, compiled_gradients = learnt(model)
+    close(compiled_loss, loss, 1e-6)
+    for name, gradient in gradients.items():
+        assert (compiled_gradients[name] - gradient).norm() < 1e-5 * gradient.norm(), name
 
 
 def adapted(folder: str, method: str, **changes: Any) -> Any:

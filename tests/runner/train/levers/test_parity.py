@@ -11,9 +11,10 @@ import pytest
 
 from runner.levers import KEPT_APART
 from runner.plan import read_plan
+from runner.record.layout import RunDir
 from tests.forked_trainer import ForkedTrainer
 from tests.runner.train.watch import events, log_of
-from tests.tiny import tiny_run
+from tests.tiny import PUBLIC_NAME, tiny_run
 
 PLAIN = {
     "padding_free": False, "loss_head": "trl", "dense_base": False, "fused_adapters": False,
@@ -89,6 +90,64 @@ def test_dropout_and_dora_stay_with_peft(trainer: ForkedTrainer, tiny_model: Pat
 def test_dense_base_repeats_the_bits(trainer: ForkedTrainer, tiny_model: Path) -> None:
     """A base held dequantised gives the same loss and gradients, to the bit."""
     hold(trainer, "dense_base_is_the_same_to_the_bit", tiny_model)
+
+
+def test_compiled_layers_compute_the_same(trainer: ForkedTrainer, tiny_model: Path) -> None:
+    """Compiled decoder layers with fused adapters give the loss and gradients of plain ones."""
+    hold(trainer, "compiled_layers_compute_the_same", tiny_model)
+
+
+def losses(trainer: ForkedTrainer, run: RunDir) -> list[float]:
+    assert trainer.train(run) == 0, log_of(run)
+    return [step["loss"] for step in events(run, "step")]
+
+
+def test_a_lone_sample_needs_no_kernel(
+    trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Micro-batches of one sample learn what larger ones do: the same step, split otherwise."""
+    runs = [
+        tiny_run(
+            tmp_path / str(micro),
+            tiny_model,
+            train={"per_device_train_batch_size": micro, "gradient_accumulation_steps": 4 // micro},
+        )
+        for micro in (1, 4)
+    ]
+    alone, together = (losses(trainer, run) for run in runs)
+    assert alone == pytest.approx(together, rel=1e-5)
+    assert "padding-free" not in log_of(runs[0])
+
+
+@pytest.mark.parametrize("policy", ["full", "every_n"])
+def test_checkpointing_recomputes_the_same(
+    trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path, policy: str
+) -> None:
+    """Recomputed layers, all levers pulled, repeat the losses to the bit."""
+    runs = [
+        tiny_run(tmp_path / one, tiny_model, train={"gradient_checkpointing": one})
+        for one in (policy, "off")
+    ]
+    recomputed, kept = (losses(trainer, run) for run in runs)
+    assert recomputed == kept and len(kept) == 4
+
+
+def test_packed_rows_need_no_mask(trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path) -> None:
+    """Packed rows learn the same by varlen attention as under the mask transformers builds."""
+    packed = {"train": [{"path": "train.jsonl"}], "max_length": 64, "packing": True}
+    name = {"name_or_path": PUBLIC_NAME, "dtype": "float32"}
+    runs = [
+        tiny_run(
+            tmp_path / attention,
+            tiny_model,
+            data=packed,
+            model=name | {"attn_implementation": attention},
+        )
+        for attention in ("auto", "sdpa")
+    ]
+    assert read_plan(runs[0].plan).training.attn_implementation == "varlen"
+    varlen, masked = (losses(trainer, run) for run in runs)
+    assert varlen == pytest.approx(masked, rel=1e-5)
 
 
 @pytest.mark.parametrize(("stage", "method"), [("sft", "qlora"), ("sft", "full"), ("dpo", "lora")])
