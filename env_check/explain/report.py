@@ -94,6 +94,9 @@ _CHIPS = "|".join(
         "a6000",
         "a5000",
         "a4000",
+        "k80",
+        "m40",
+        "p40",
     )
 )  # fmt: skip
 _SHORT_CHIPS = (
@@ -107,7 +110,7 @@ def _patterns() -> tuple[Pattern, ...]:
         Pattern(f"{name}#{place}", tuple(words.split()), regex)
         for place, (name, words, regex) in enumerate(_ROWS)
     ]
-    digits = ("100", "200", "800", "4000", "5000", "6000")
+    digits = ("100", "200", "800", "4000", "5000", "6000", "k80", "m40", "p40")
     chips = Pattern("gpu#chip", digits, _CHIPS)
     return (*found, chips, Pattern("gpu#short", ("gpu", "gpus"), _SHORT_CHIPS))
 
