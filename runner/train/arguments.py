@@ -40,9 +40,7 @@ def shared_arguments(plan: Plan, run: RunDir) -> dict[str, Any]:
         # random numbers behind it would differ (met by tests/faults).
         "dataloader_persistent_workers": False,
         "dataloader_pin_memory": on_card,
-        "accelerator_config": {
-            "non_blocking": on_card
-        },  # the copy of a pinned batch waits for none
+        "accelerator_config": {"non_blocking": on_card},  # nothing waits for a pinned batch
         "remove_unused_columns": False,  # there are none
         # record: our callback saves and evaluates, the journal is the log
         "logging_strategy": "steps",
