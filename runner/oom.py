@@ -40,7 +40,7 @@ def _counters(process_id: int, groups: Path) -> list[Path]:
         lines = Path(f"/proc/{process_id}/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
-    found = []
+    found: list[Path] = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
