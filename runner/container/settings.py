@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.container.kind import EngineKind, caller, user_inside
 from runner.plan import Plan
-from runner.record.layout import RunDir
+from runner.record.layout import RunDir, cache_root
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -48,6 +48,11 @@ def container_settings(
     memory = int(resources["memory_gib"] * GIB) if resources["memory_gib"] else None
     mounts = [Mount(str(run.path), str(run.path), type="bind")]
     mounts += [Mount(path, path, type="bind", read_only=True) for path in sorted(inputs_of(plan))]
+    temporary = {TEMPORARY: "mode=1777", KERNELS: "exec,mode=1777"}
+    if kept := kept_kernels(plan):
+        kept.mkdir(parents=True, exist_ok=True)
+        mounts.append(Mount(KERNELS, str(kept), type="bind"))
+        del temporary[KERNELS]
     user = user_inside(client, kind, tag, run.path)
     return {
         "image": tag,
@@ -72,7 +77,7 @@ def container_settings(
             ulimits=[Ulimit(name="memlock", soft=-1, hard=-1)] if resources["memlock"] else None,
             mem_limit=memory,
             memswap_limit=memory,
-            tmpfs={TEMPORARY: "mode=1777", KERNELS: "exec,mode=1777"},
+            tmpfs=temporary,
             # for data that a group may read; inside a mapping the numbers are others
             group_add=[str(group) for group in os.getgroups()] if user == caller() else None,
             userns_mode=kind.userns_mode,
@@ -81,6 +86,15 @@ def container_settings(
             log_config=LogConfig(type="none"),  # sample answers pass through here
         ),
     }  # fmt: skip
+
+
+def kept_kernels(plan: Plan) -> Path | None:
+    """Return the folder in which kernels outlive the container; None where it takes them with it.
+
+    Compiled layers cost minutes, so a job that compiles them finds them again. Other kernels cost
+    seconds, and a container that leaves no program behind for the next one is worth more.
+    """
+    return cache_root() / "kernels" if plan.training.levers.compile else None
 
 
 def container_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -70,6 +70,7 @@ def likeness_of(plan: dict[str, Any]) -> dict[str, Any]:
                     "compute_dtype",
                     "packing",
                     "num_threads",
+                    "levers",
                 )
             },
         }

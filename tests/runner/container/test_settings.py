@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.container.settings import container_environment, inputs_of
+from runner.container.settings import container_environment, inputs_of, kept_kernels
 from tests.runner.plans import tiny_plan
 
 
@@ -32,3 +32,13 @@ def test_links_of_the_hub_cache_bring_their_targets(tmp_path: Path) -> None:
     data = str(Path(plan.train_data.path).parent)
     found = inputs_of(dataclasses.replace(plan, model=model))
     assert found == {str(snapshot), str(blobs), data}
+
+
+def test_compiled_layers_outlive_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that compiles its layers finds them again; no other leaves programs behind."""
+    monkeypatch.setenv("TRAINBOX_CACHE", "/cache")
+    plan = tiny_plan()
+    assert kept_kernels(plan) is None
+    levers = dataclasses.replace(plan.training.levers, compile=True)
+    plan = dataclasses.replace(plan, training=dataclasses.replace(plan.training, levers=levers))
+    assert kept_kernels(plan) == Path("/cache/kernels")
