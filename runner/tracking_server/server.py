@@ -69,11 +69,8 @@ def up(
     where = place(runs)
     where.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(where):
-        server = status(runs)
-        if server is not None:
-            _require_kind(server, wanted)
-            _wait_until_ready(runs, server)
-        else:
+        server = _running(runs, wanted)
+        if server is None:
             choice = choose(
                 wanted, used_kinds(where), lambda: _why_no_container(may_build=may_build)
             )
@@ -166,5 +163,16 @@ def _require_kind(server: Server, wanted: str) -> None:
     )
 
 
-def _wait_until_ready(runs: Path, server: Server) -> None:
-    (local if server.kind == LOCAL else compose).wait_until_ready(runs, server)
+def _running(runs: Path, wanted: str) -> Server | None:
+    """Return the running server when it answers; None where there is none, or it just ended."""
+    server = status(runs)
+    if server is None:
+        return None
+    _require_kind(server, wanted)
+    try:
+        (local if server.kind == LOCAL else compose).wait_until_ready(runs, server)
+    except BackendError:
+        if status(runs) is not None:
+            raise
+        return None
+    return server
