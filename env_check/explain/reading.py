@@ -36,6 +36,8 @@ _PREFIXES = re.compile(
 _BESIDE_IDEOGRAPH = re.compile(
     r"(?<=[A-Za-z0-9])(?=[\u3040-\u30ff\u4e00-\u9fff])|(?<=[\u3040-\u30ff\u4e00-\u9fff])(?=[A-Za-z0-9])"
 )
+# A box of a form that nobody ticked says nothing.
+_UNTICKED = re.compile(r"^[ \t]*[-*+][ \t]\[[ \t]?\][ \t][^\n]*", re.MULTILINE)
 _DIGITS = str.maketrans("123456789", "000000000")
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "\xa0": " ", "：": ":", "\0": " "})  # noqa: RUF001 (what people paste)
 
@@ -151,7 +153,10 @@ def _clean(lines: list[str], numbers: list[int]) -> tuple[list[str], list[int]]:
         text = _ESCAPES.sub("", text)
     if not text.isascii() or "\0" in text:
         text = text.translate(_QUOTES)
-    text = in_english(_PREFIXES.sub("", text))
+    text = _PREFIXES.sub("", text)
+    if "[ ]" in text or "[]" in text:
+        text = _UNTICKED.sub("", text)
+    text = in_english(text)
     if not text.isascii():
         text = _BESIDE_IDEOGRAPH.sub(" ", text)
     return text.split("\n") if lines else [], numbers

@@ -17,6 +17,16 @@ def _bitsandbytes(report: Report, found: Found) -> Judgement:
     return None
 
 
+def _no_gpu_for_unsloth(report: Report, found: Found) -> Judgement:
+    """Unsloth asks torch, and torch sees no card that the text names."""
+    has_card = bool(report.gpus or report.driver) and not has_no_nvidia(report, found)
+    if not has_card or report.platform == "wsl":
+        return None
+    if report.is_container:
+        return "container_no_gpu_flag", 0.7
+    return "cpu_only_torch", 0.75
+
+
 def _bnb_binary(report: Report, found: Found) -> Judgement:
     if "bnb-override" in found:
         return "bnb_cuda_setup_failed", 0.95
@@ -95,4 +105,5 @@ MEANINGS: dict[str, Meaning] = {
     "triton-none": _triton_none,
     "bnb-no-gpu": _bitsandbytes,
     "torch-symbol": _torch_symbol,
+    "unsloth-no-gpu": _no_gpu_for_unsloth,
 }

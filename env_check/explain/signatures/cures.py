@@ -10,7 +10,7 @@ from env_check.explain.signatures.row import Signature
 
 # Inflected forms only: "did not help" and "does not fix it" say the opposite.
 _SUCCESS = (
-    r"^(?![^\n]*(?:n't|\b(?:not|nothing|never|neither|still)\b)[^\n]{0,60}"
+    r"^(?![^\n]*(?:n't|\b(?:not|none|nothing|never|neither|still)\b)[^\n]{0,60}"
     r"\b(?:fixed|solved|resolved|helped|worked|works)\b)"
     r"[^\n]*?\b(?:fixed|fixes|solved|solves|resolved|resolves|helped|helps|worked|"
     r"(?<!training[ ])(?<!already[ ])(?<!still[ ])works|cured|cures|(?:did|does) the trick|"
