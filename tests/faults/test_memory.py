@@ -76,7 +76,7 @@ def counts(run: RunDir) -> list[tuple[int, int, int]]:
     ("job", "num_tokens", "splits"),
     [
         ({}, 40, [(2, 4), (1, 8)]),
-        ({}, 100, [(2, 4)]),
+        ({}, 90, [(2, 4)]),
         ({"data": {"packing": True}}, 64, [(2, 4), (1, 8)]),
         ({"stage": "dpo"}, 100, [(2, 4), (1, 8)]),
     ],
