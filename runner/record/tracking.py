@@ -105,6 +105,8 @@ class Follower:
         assert self._process.stdin is not None
         self._process.stdin.close()  # the one sign that this attempt has ended
         has_ended = self._wait(self._process, timeout_seconds, say)
+        if not has_ended:
+            self._process.returncode = 0  # left to itself: keeps Popen from warning of that
         return replace(tracked(self._run, AUTO), is_sending=not has_ended)
 
     def _wait(
