@@ -106,13 +106,15 @@ def test_attach_brings_a_left_run_to_its_end(
     assert read_state(run).status == "finished" and steps_of(run) == list(range(1, NUM_STEPS + 1))
     assert len([e for e in read_events(run.journal) if e["event"] == "start"]) == 1
     assert list(run.adapter.glob("*.safetensors"))
-    with closing(sqlite3.connect(command.folder / "mlflow.db")) as store:
+    with closing(sqlite3.connect(command.folder / "mlflow.db")) as database:
         # the follower of the first supervisor said KILLED; the one of attach may be at work still
         wait_until(
-            lambda: store.execute("select status from runs").fetchall() == [("FINISHED",)] or None
+            lambda: (
+                database.execute("select status from runs").fetchall() == [("FINISHED",)] or None
+            )
         )
         wait_until(lambda: read_tracking(run).is_complete or None)
-        sent = store.execute("select step from metrics where key = 'train/loss' order by step")
+        sent = database.execute("select step from metrics where key = 'train/loss' order by step")
         assert [step for (step,) in sent] == list(range(1, NUM_STEPS + 1))
     assert container_of(run) not in names_of_containers()
 
