@@ -142,13 +142,8 @@ def lock_inside(client: APIClient, image: Described) -> str:
             assert file is not None, "the lock is a file"
             return file.read().decode("utf-8", errors="replace")
     except (APIError, KeyError) as error:
-        raise BackendError(
-            id="image-foreign",
-            what=f"this image has the labels of trainbox, and {LOCK} is not in it",
-            where=image.reference,
-            why="nothing says what is in it, so nothing can be checked or recorded",
-            fix="name one that `trainbox image build` or `trainbox image push` made",
-        ) from error
+        what = f"this image has the labels of trainbox, and {LOCK} is not in it"
+        raise _foreign(image.reference, what) from error
     finally:
         client.remove_container(created, force=True)
 
@@ -223,10 +218,14 @@ def require_ours(image: Described) -> None:
         what = f"its variant is `{labels['trainbox.variant']}`, in which nothing trains"
     else:
         return
-    raise BackendError(
+    raise _foreign(image.reference, f"this is no training image of trainbox: {what}")
+
+
+def _foreign(reference: str, what: str) -> BackendError:
+    return BackendError(
         id="image-foreign",
-        what=f"this is no training image of trainbox: {what}",
-        where=image.reference,
+        what=what,
+        where=reference,
         why="nothing says what is in it, so nothing can be checked or recorded",
         fix="name one that `trainbox image build` or `trainbox image push` made",
     )
