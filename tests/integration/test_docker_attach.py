@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from tests.integration.containers import (
 )
 
 pytestmark = pytest.mark.docker
-NUM_STEPS = 20
+NUM_STEPS = 200  # so many that none is the last one before a test has looked at the first
 
 
 @dataclass
@@ -83,6 +83,17 @@ def command(
                 client.remove_container(container_of(run), force=True)
 
 
+@contextmanager
+def paused(run: RunDir) -> Iterator[None]:
+    """Hold the container of a run still for a while."""
+    with connect() as client:
+        client.pause(container_of(run))
+        try:
+            yield
+        finally:
+            client.unpause(container_of(run))
+
+
 def steps_of(run: RunDir) -> list[int]:
     return [event["step"] for event in read_events(run.journal) if event["event"] == "step"]
 
@@ -98,10 +109,11 @@ def test_attach_brings_a_left_run_to_its_end(
     write_job(command.folder, tiny_model, max_steps=NUM_STEPS, tracking=store)
     run = command.train()
     wait_until(first_step(run))
-    command.kill_supervisor()
-    assert main(["runs"]) == 0 and "running (unattended)" in capsys.readouterr().out
-    assert main(["resume", run.run_id, "--backend", "docker", "--offline"]) == 1
-    assert f"trainbox attach {run.run_id}" in capsys.readouterr().err
+    with paused(run):  # it shall not end before it has been looked at
+        command.kill_supervisor()
+        assert main(["runs"]) == 0 and "running (unattended)" in capsys.readouterr().out
+        assert main(["resume", run.run_id, "--backend", "docker", "--offline"]) == 1
+        assert f"trainbox attach {run.run_id}" in capsys.readouterr().err
     assert main(["attach", run.run_id]) == 0
     assert read_state(run).status == "finished" and steps_of(run) == list(range(1, NUM_STEPS + 1))
     assert len([e for e in read_events(run.journal) if e["event"] == "start"]) == 1
