@@ -74,6 +74,8 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("gpu", "capability", r"^\W*(.{1,60}?) with cuda capability sm_"),
     ("gpu", "rtx gtx geforce titan", r"\b((?:rtx|gtx|titan) ?(?:pro |a|x|v|rtx|xp)?-?\d{0,4}(?: ?(?:ti|super|d|ada|max-q)\b)*(?: laptop gpu)?)"),
     ("gpu", "tesla quadro nvidia jetson", r"((?:tesla|quadro|nvidia|jetson)(?: rtx| agx| titan)? ?[a-z]{1,6}\d{1,4}[a-z]{0,2}(?:-[a-z0-9]+)*)\b"),
+    ("gpu", "050 060 070 080 090 650 660", r"\b(?:my|an?|single|dual) ((?:10[5-8]|16[56]|20[678]|30[5-9]|40[5-9]|50[5-9])0(?: ?(?:ti|super))?)\b(?! [a-z]+s\b)"),
+    ("gpu", "ti super", r"(?<![\w.-])((?:10[5-8]|16[56]|20[678]|30[5-9]|40[5-9]|50[5-9])0 ?(?:ti|super))\b"),
     ("device_count", "count", r"device_count\(\)[\s>=:-]{0,12}(?:(?:returns?|is|gives|==) ?)?(?:out\[\d+\]: )?(\d+)\b"),
 )
 # fmt: on
@@ -226,6 +228,8 @@ def _gpus(matches: list[Match]) -> tuple[support.Gpu, ...]:
     cards: dict[str, support.Gpu] = {}
     for match in matches:
         name = match.groups[0].strip()
+        if name[:4].isdigit():  # "my 3090"
+            name = f"{'GTX' if name.startswith('1') else 'RTX'} {name}"
         card = support.gpu(_SHORT.get(name.lower(), name))
         if card:
             cards.setdefault(card.name, card)
