@@ -24,6 +24,7 @@ from runner.container.image import (
     promise_of,
 )
 from runner.container.promise import provable
+from runner.container.unwind import unwound
 from runner.errors import BackendError
 from runner.record.layout import cache_root
 
@@ -144,7 +145,7 @@ def build_image(
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     say(f"building the image {tag} (once for this code and lock; log: {log})")
-    with build_secrets(os.environ, offline=offline) as secrets:
+    with unwound(), build_secrets(os.environ, offline=offline) as secrets:
         command = [*builder, *build_arguments(used, tag, root, secrets, os.environ)]
         command += ["--network=none"] if offline else []
         command.append(str(root))

@@ -24,6 +24,7 @@ from runner.container.build import (
 )
 from runner.container.image import SOURCE_ROOT, Variant, image_sources
 from runner.container.repro_compare import Difference, compare_images
+from runner.container.unwind import unwound
 from runner.errors import BackendError
 from runner.record.layout import cache_root
 
@@ -68,12 +69,12 @@ def build_twice(
         )
     place = cache_root() / "images"
     place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="repro-", dir=place) as folder:
+    with unwound(), tempfile.TemporaryDirectory(prefix="repro-", dir=place) as folder:
         work = Work(buildah=buildah, folder=Path(folder), log=place / f"repro-{variant.name}.log")
-        base = work.bring_base(variant.base_image)
-        used = with_obtainable_lock(variant, root, say)
-        state = work.keep_state(used, root)
         try:
+            base = work.bring_base(variant.base_image)
+            used = with_obtainable_lock(variant, root, say)
+            state = work.keep_state(used, root)
             digests = [work.build(used, base, state, number, environ, say) for number in (1, 2)]
             say("comparing the two, layer by layer")
             differences = tuple(compare_images(work.image(1), work.image(2)))

@@ -17,6 +17,7 @@ from runner.container.engine import connect
 from runner.container.image import VARIANTS, Variant, choose_variant, image_tag
 from runner.container.kind import caller, read_kind, user_inside
 from runner.container.settings import KERNELS, PIDS, TEMPORARY, container_environment
+from runner.container.unwind import unwound
 from runner.errors import BackendError
 from runner.machine import read_machine
 
@@ -61,7 +62,7 @@ def run_tool(
     from docker.errors import APIError
 
     tag = ensure_image(stack_variant(), say=say)
-    with connect() as client, connect(timeout_seconds=None) as streams:
+    with unwound(), connect() as client, connect(timeout_seconds=None) as streams:
         _remove_left_overs(client)
         settings = _settings(
             client, tag, writable, readable, environment or {}, has_network=has_network
