@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
@@ -68,12 +69,20 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             name, *rest = arguments
             parser = Parser(prog=f"env-check {name}", description=SUB_COMMANDS[name])
             return _run(name, parser, rest)
+        if arguments and arguments[0][:1] not in ("", "-"):
+            return _refuse_unknown(arguments[0])
         return _run("check", build_parser(), arguments)
     except Refused as refused:
         return refuse(refused.error_id, str(refused), fix=refused.fix)
     except BrokenPipeError:  # the reader has gone, as in `env-check | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _refuse_unknown(word: str) -> int:
+    near = difflib.get_close_matches(word, SUB_COMMANDS, n=1)
+    fix = f"write `env-check {near[0]}`" if near else "`env-check` alone checks this machine"
+    return refuse("cli-unknown-command", f"`{word}` is not a command of env-check", fix=fix)
 
 
 def _run(name: str, parser: argparse.ArgumentParser, arguments: list[str]) -> int:

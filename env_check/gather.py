@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import replace
 from typing import Any, Optional
@@ -14,6 +15,7 @@ from env_check.inference import has_gpu, needs_hub, with_image
 from env_check.refused import Refused
 from env_check.system import LocalSystem
 
+IMAGE = re.compile(r"[A-Za-z0-9][\w.:/@+-]*")  # as far as a shell's slip is told from a name
 HAND_OVER = "trainbox check --job JOB --print-requirements > FILE"
 
 
@@ -33,8 +35,11 @@ def gather(args: argparse.Namespace) -> Facts:
     """Return the facts to judge: of a file or of this machine, with what was asked for added.
 
     Raises:
-        Refused: a file that is not what it should be, or --deep for another machine.
+        Refused: a file or a name that is not what it should be, or --deep for another machine.
     """
+    if args.image is not None and not IMAGE.fullmatch(args.image):
+        what = f"`{args.image}` is not the name of an image"
+        raise Refused("cli-arguments", what, fix="write --image NAME, as `docker run` takes it")
     wants = _from_file(args.requirements, Requirements, "requirements-unreadable", HAND_OVER)
     if args.facts:
         if args.deep or args.network or args.image:
@@ -92,4 +97,5 @@ def _from_file(path: Optional[str], kind: Any, error_id: str, made_by: str) -> A
         with open(path, encoding="utf-8") as file:
             return versioned(json.load(file), kind)
     except (OSError, ValueError, FactsError) as error:
-        raise Refused(error_id, f"{path}: {error}", fix=f"make it with `{made_by}`") from error
+        said = error.strerror if isinstance(error, OSError) else error
+        raise Refused(error_id, f"{path}: {said}", fix=f"make it with `{made_by}`") from error

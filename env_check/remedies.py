@@ -155,6 +155,13 @@ def start_docker(facts: Facts) -> str:
     return f"{sudo(facts)}systemctl enable --now docker"
 
 
+def reach_docker(facts: Facts) -> tuple[str, ...]:
+    """Return how to have the engine answer: to this account, or at all."""
+    if facts.engine.problem == "not allowed":
+        return ("sudo usermod -aG docker $USER", "newgrp docker   (or log in again)")
+    return (start_docker(facts), "or correct DOCKER_HOST, where it is set")
+
+
 def compiler(facts: Facts) -> str:
     return install(facts, apt="gcc", dnf="gcc", zypper="gcc", pacman="gcc", apk="build-base",
                    other="a C compiler")  # fmt: skip

@@ -151,7 +151,7 @@ def engine_forbidden(facts: Facts) -> Optional[Verdict]:
         "this account may not use the Docker engine",
         evidence="docker info: permission denied",
         why="training in the pinned image needs it; `--backend host` does not",
-        fix=("sudo usermod -aG docker $USER", "newgrp docker   (or log in again)"),
+        fix=remedies.reach_docker(facts),
         verify="`docker info` prints a server version",
     )
 

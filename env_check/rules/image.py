@@ -19,12 +19,14 @@ NEED = "`env-check --image` shows what the image holds"
 
 @rule("IMG851", Layer.CONTAINER, source="docker run", explained_by=BELOW)
 def not_seen(facts: Facts) -> Optional[Verdict]:
-    """The image could not be looked into: absent, without Python, or it did not start."""
+    """The image could not be looked into: absent, without Python, no engine, or no start."""
     image = facts.image
     if image is None or not image.problem:
         return None
     if image.problem == "not on this machine":
         fix: tuple[str, ...] = (f"docker pull {image.reference}", "or build it: make image")
+    elif facts.engine.problem and facts.engine.cli_version:
+        fix = remedies.reach_docker(facts)
     elif image.problem == "no python3":
         fix = ("look into an image that has a python3 on its PATH; training needs one too",)
     elif image.problem == "no docker command":

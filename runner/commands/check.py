@@ -35,6 +35,17 @@ REFUSED_BY_HUB = ("model-gated", "model-access-refused")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_own_arguments(parser)
+    own = type(parser)(prog=parser.prog, add_help=False, allow_abbrev=False)
+    add_own_arguments(own)
+    parser.set_defaults(own=own)
+    parser.add_argument(
+        "passed_on", metavar="…", nargs=argparse.REMAINDER, help="passed on; see `env-check --help`"
+    )
+
+
+def add_own_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is not env-check's."""
     parser.add_argument("--job", metavar="JOB", help="also compare with what this job wants")
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
@@ -46,15 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print what the job wants as JSON, for `env-check --requirements` elsewhere",
     )
-    parser.add_argument(
-        "passed_on", metavar="…", nargs=argparse.REMAINDER, help="passed on; see `env-check --help`"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
     from env_check.cli import main  # standard library alone, but not needed by other commands
 
-    passed_on = [word for word in args.passed_on if word != "--"]
+    # `--image REF --job JOB`: the first that is none of ours takes all behind it along
+    args, words = args.own.parse_known_args(args.passed_on, args)
+    passed_on = [word for word in words if word != "--"]
     if args.job is None:
         _refuse_without_job(args)
         return main(passed_on)

@@ -108,6 +108,24 @@ def test_an_image_is_not_looked_into_for_another_machine(
     assert "--image" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["", "two words", "-"])
+def test_what_is_no_name_of_an_image_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variable of the shell that was empty does not lead to a verdict on this machine."""
+    assert main([f"--image={name}"]) == 2
+    assert "fix:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("word", "fix"), [("explian", "env-check explain"), ("check", "alone")])
+def test_a_command_that_is_none_names_the_nearest(
+    word: str, fix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slip of the fingers ends with 2 and what was meant."""
+    assert main([word]) == 2
+    assert fix in capsys.readouterr().err
+
+
 def test_an_absent_log_is_refused_with_a_way_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

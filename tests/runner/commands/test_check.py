@@ -152,3 +152,19 @@ def test_a_wrong_job_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) 
     (home / "job.yaml").write_text("version: 1\n")
     assert main(["check", "--job", str(home / "job.yaml")]) == 2
     assert "where: " in capsys.readouterr().err
+
+
+def test_the_order_of_options_does_not_matter(
+    hub: Hub, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is ours is found behind an option of env-check, too, and that one still reaches it."""
+    job = ["--job", write_job(home, "org/tiny"), "--set", "model.dtype=bfloat16"]
+    assert wishes(capsys, "--facts", "none.json", *job).dtype == "bfloat16"
+    assert main(["check", "--facts", "none.json", *job]) == 2
+    assert "none.json: No such file or directory" in capsys.readouterr().err
+
+
+def test_an_option_about_a_job_wants_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Behind an option of env-check as in front of it."""
+    assert main(["check", "--json", "--set", "train.max_steps=3"]) == 2
+    assert "add --job JOB" in capsys.readouterr().err
