@@ -18,7 +18,7 @@ from env_check.facts import Facts
 from runner.container.engine import connect
 from runner.container.gpu import refuse_fault_beneath
 from runner.container.image import REPOSITORY, SOURCE_ROOT, VARIANTS, Variant, inputs_digest
-from runner.container.reference import is_plain, parse_reference
+from runner.container.reference import HUB, is_plain, parse_reference
 from runner.container.refused import registry_error
 from runner.container.registry import Registry
 from runner.errors import BackendError
@@ -52,10 +52,11 @@ def describe(client: APIClient, reference: str) -> Described:
     """Describe an image of this machine, else of its registry.
 
     Raises:
-        BackendError: it is at neither, or the registry does not answer.
+        BackendError: it is no name, it is at neither, or the registry does not answer.
     """
     from docker.errors import APIError, ImageNotFound
 
+    named = parse_reference(reference)  # an id passes as well
     try:
         found = client.inspect_image(reference)  # type: ignore[no-untyped-call]
     except ImageNotFound:
@@ -63,6 +64,11 @@ def describe(client: APIClient, reference: str) -> Described:
             return _at_registry(client, reference)
         except BackendError as error:
             error.what = f"the image is not on this machine, and {error.what}"
+            if named.host == HUB:  # nobody meant Docker Hub: it holds no image of ours
+                error.fix = (
+                    f"name one that is here (`docker image ls {REPOSITORY}`), or one of "
+                    "a registry: host/name:tag"
+                )
             raise
     except APIError as error:
         raise registry_error(str(error.explanation or error), reference) from error

@@ -76,5 +76,5 @@ def _bad_name(text: str) -> BackendError:
         id="registry-bad-name",
         what=f"`{text}` is not the name of an image",
         why="a registry takes lower-case names, such as registry.example/team/trainbox",
-        fix="write it as `docker push` takes it",
+        fix="write it as `docker pull` takes it",
     )

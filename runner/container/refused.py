@@ -64,10 +64,14 @@ FAILURES = (  # the first that is found decides
 )
 
 
+# Around the reason urllib3 lays the connection's address in memory and the path it asked for.
+WRAPPED = re.compile(r".*\(Caused by \w+\((?:<.*?>, |[\"']?\w+\([^)]*\): )?[\"']?(.+?)[\"']?\)\)$")
+
+
 def registry_error(text: str, reference: str) -> BackendError:
     """Return the error for what was said against an exchange with a registry."""
     host = reference.partition("/")[0]
-    said = " ".join(text.split())[:300]
+    said = WRAPPED.sub(r"\1", " ".join(text.split()))[:300]
     for failure in FAILURES:
         if re.search(failure.pattern, text, re.IGNORECASE):
             return BackendError(

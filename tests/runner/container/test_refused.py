@@ -54,6 +54,28 @@ from runner.container.refused import registry_error
 def test_a_refusal_has_its_reason(said: str, id: str) -> None:
     """Each cause has its error, which quotes what was said and names registry and image."""
     error = registry_error(said, "registry.example:5000/team/trainbox:1")
-    assert error.id == id and said[:60] in error.what
+    quoted = error.what.partition(": ")[2]
+    assert error.id == id and quoted and quoted in said
     assert str(error.where).startswith("registry.example:5000/")
     assert "HOST" not in error.fix
+
+
+@pytest.mark.parametrize(
+    ("around", "reason"),
+    [
+        ("NameResolutionError(\"HTTPSConnection(host='a.example', port=443): Failed to resolve "
+         "'a.example' ([Errno -2] Name or service not known)\")",
+         "Failed to resolve 'a.example' ([Errno -2] Name or service not known)"),
+        ("ConnectTimeoutError(<HTTPSConnection(host='a.example', port=443) at 0x7f>, 'Connection "
+         "to a.example timed out. (connect timeout=10)')",
+         "Connection to a.example timed out. (connect timeout=10)"),
+        ("SSLError(SSLError(1, '[SSL: WRONG_VERSION_NUMBER] wrong version number'))",
+         "SSLError(1, '[SSL: WRONG_VERSION_NUMBER] wrong version number')"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_quoted_without_what_a_library_lays_around_it(
+    around: str, reason: str
+) -> None:
+    """No address in memory, no path of the registry's interface: the last word on the cause."""
+    said = f"HTTPSConnectionPool(host='a.example', port=443): Max retries (Caused by {around})"
+    assert registry_error(said, "a.example/n:1").what.endswith(f": {reason}")
