@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from env_check.explain.needed import Words, needed_words, reach
+
 NEAR = 110  # characters to each side in which `beside` is looked for
 
 # An escape or a character class stays as it is; a space, with its quantifier, is widened.
@@ -17,6 +19,25 @@ _TOKENS = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|[()|]")
 _SPACES = re.compile(r"\\.|\[(?:\\.|[^\]])*\]| [?*+]?")
 _ANCHORED = re.compile(r"(\\b|\^)([a-z0-9_]{2,})(?![?*+{])")
 _GROUP = re.compile(r"(\\b|\^)?\(\?:")
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One expression without `|` outside of groups; read and compiled when first needed."""
+
+    expression: str
+
+    @cached_property
+    def needed(self) -> tuple[Words, ...]:
+        return needed_words(self.expression)
+
+    @cached_property
+    def reach(self) -> int:
+        return reach(self.expression)
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        return re.compile(_letters_first(self.expression), re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -33,11 +54,11 @@ class Pattern:
     beside: str = ""  # an expression that must match close to it in the same line
 
     @cached_property
-    def regexes(self) -> tuple[re.Pattern[str], ...]:
-        """Return the expressions any of which may match; compiled when first needed."""
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """Return the expressions any of which may match."""
         wide = _SPACES.sub(_widen, self.expression)
         return tuple(
-            re.compile(_letters_first(each), re.MULTILINE)
+            Alternative(each)
             for part in _alternatives(wide)
             for each in _without_leading_group(part)
         )

@@ -6,13 +6,14 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 from env_check.explain.translating import in_english
 
-BLOCK_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 19
 LONGEST_LINE = 4000  # characters; a longer line is read in pieces of this size
-MOST_REPEATS = 100  # of one line, digits apart
+MOST_REPEATS = 24  # of one line, digits apart
 MOST_SHAPES = 20_000  # lines of different shape that are remembered
 OVERLAP_LINES = 12  # lines repeated at the start of the next block, for messages of several lines
 
@@ -51,6 +52,10 @@ class Block:
     numbers: tuple[int, ...]
     num_repeated: int  # characters at the start that the block before had too
 
+    @cached_property
+    def line_starts(self) -> list[int]:
+        return [0, *(found.end() for found in re.finditer("\n", self.text))]
+
 
 def blocks(stream: BinaryIO) -> Iterator[Block]:
     """Yield the text block by block; never raises on what the bytes hold."""
@@ -80,7 +85,7 @@ class Repetition:
         self._times: dict[str, int] = {}
 
     def without(self, lines: list[str], numbers: list[int]) -> tuple[list[str], list[int]]:
-        """Return the lines, and their numbers, that did not stand here a hundred times before."""
+        """Return the lines, and their numbers, that did not stand here so often before."""
         times = self._times
         if len(times) > MOST_SHAPES:
             times.clear()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from env_check.explain.pattern import Pattern
+from env_check.explain.needed import WordIndex
+from env_check.explain.pattern import Alternative, Pattern
 from env_check.explain.reading import Block
 
-MOST_EXAMINED = 200  # matches of one pattern in one block: a line can repeat itself without end
+MOST_EXAMINED = 1000  # matches of one pattern in one block: a line can repeat itself without end
 MOST_MATCHES = 6  # per pattern: the first ones are the evidence, the rest is repetition
-TAIL_CHARACTERS = 3000  # of a block, where the latest match of a pattern that has enough is sought
+TAIL_CHARACTERS = (
+    30_000  # of a block, where the latest match of a pattern that has enough is sought
+)
 
 _WORD = re.compile(r"[a-z]{3,}")
 
@@ -38,34 +41,35 @@ def scan(blocks: Iterable[Block], patterns: Sequence[Pattern]) -> dict[str, list
             always.append(pattern)
         for word in pattern.words:
             index.setdefault(word, []).append(pattern)
-    fragments = [word for word in index if not _WORD.fullmatch(word)]
+    fragments = {word for word in index if not _WORD.fullmatch(word)}
     found: dict[str, list[Match]] = {}
     for block in blocks:
-        words = set(_WORD.findall(block.lowered))
-        words.update(each for each in fragments if each in block.lowered)
+        words = WordIndex(block.lowered)
         candidates = {pattern.id: pattern for pattern in always}
-        for word in words & index.keys():
-            candidates.update({pattern.id: pattern for pattern in index[word]})
+        for word, named in index.items():
+            if word in words or (word in fragments and word in block.lowered):
+                candidates.update({pattern.id: pattern for pattern in named})
         for pattern in candidates.values():
             earlier = found.setdefault(pattern.id, [])
             if len(earlier) < MOST_MATCHES:
-                _search(block, pattern, earlier)
+                _search(block, words, pattern, earlier)
             elif pattern.keeps_last:
                 latest = earlier[-1:]
-                _search(block, pattern, latest, max(0, len(block.lowered) - TAIL_CHARACTERS))
+                _search(block, words, pattern, latest, len(block.lowered) - TAIL_CHARACTERS)
                 earlier[-1] = latest[-1]
     order = {pattern.id: place for place, pattern in enumerate(patterns)}
     return {id: found[id] for id in sorted(found, key=order.__getitem__) if found[id]}
 
 
-def _search(block: Block, pattern: Pattern, earlier: list[Match], begin_at: int = 0) -> None:
-    starts: list[int] = []
-    for found in islice(_finditer(block, pattern, begin_at), MOST_EXAMINED):
+def _search(
+    block: Block, words: WordIndex, pattern: Pattern, earlier: list[Match], begin_at: int = 0
+) -> None:
+    starts = block.line_starts
+    for found in islice(_finditer(block, words, pattern, begin_at), MOST_EXAMINED):
         if found.end() <= block.num_repeated or found.end() == found.start():
             continue
         if not pattern.stands(block.lowered, found.start(), found.end()):
             continue
-        starts = starts or _line_starts(block.text)
         row = bisect_right(starts, found.start()) - 1
         line = block.numbers[min(row, len(block.numbers) - 1)]
         begin = starts[row]
@@ -82,14 +86,33 @@ def _search(block: Block, pattern: Pattern, earlier: list[Match], begin_at: int 
             return
 
 
-def _finditer(block: Block, pattern: Pattern, begin_at: int) -> Iterator[re.Match[str]]:
-    for regex in pattern.regexes:
-        yield from regex.finditer(block.lowered, begin_at)
+def _finditer(
+    block: Block, words: WordIndex, pattern: Pattern, begin_at: int
+) -> Iterator[re.Match[str]]:
+    for each in pattern.alternatives:
+        for begin, end in _windows(block.lowered, words, each):
+            if end > begin_at:
+                yield from each.regex.finditer(block.lowered, max(begin, begin_at), end)
 
 
-def _line_starts(text: str) -> list[int]:
-    starts, at = [0], text.find("\n")
-    while at >= 0:
-        starts.append(at + 1)
-        at = text.find("\n", at + 1)
-    return starts
+def _windows(text: str, words: WordIndex, alternative: Alternative) -> Iterator[tuple[int, int]]:
+    """Yield the lines, as begin and end, that hold all that the expression needs."""
+    if not alternative.needed:
+        yield 0, len(text)
+        return
+    places = sorted((words.places(each) for each in alternative.needed), key=len)
+    rarest, others, reach = places[0], places[1:], alternative.reach
+    begin = end = 0
+    for place in rarest:
+        low, high = place - reach, place + reach
+        if not all(bisect_left(each, low) < bisect_right(each, high) for each in others):
+            continue
+        if low > end and end:
+            yield begin, end
+            end = 0
+        begin = begin if end else text.rfind("\n", 0, max(low, 0)) + 1
+        if high > end:
+            at = text.find("\n", high)
+            end = at if at >= 0 else len(text)
+    if end:
+        yield begin, end
