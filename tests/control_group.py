@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
-EMPTY_SECONDS = 10.0  # until the last process of a group has gone
+EMPTY_SECONDS = 60.0  # until the last process of a group has gone
 
 
 @contextmanager

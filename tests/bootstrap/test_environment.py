@@ -46,12 +46,16 @@ def test_fresh_clone_gets_the_cpu_lock_and_both_commands(whole: Clone) -> None:
     assert (whole.environment.venv / "bin/env-check").exists()
 
 
-def test_second_run_does_and_says_nothing(whole: Clone) -> None:
-    """Where nothing is to do, no program is started, in well under a second."""
+def test_our_own_code_is_compiled(whole: Clone) -> None:
+    """The first command starts as fast as every later one, also where none may write bytecode."""
+    assert list((whole.root / "runner/__pycache__").glob("cli.*.pyc"))
+
+
+def test_second_run_does_and_says_nothing(whole: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is to do, no program is started: it takes well under a second."""
     before = whole.environment.stamp.stat().st_mtime_ns
-    start = time.monotonic()
+    monkeypatch.setattr(subprocess, "Popen", None)
     assert whole.set_up() == ""
-    assert time.monotonic() - start < 0.2
     assert whole.environment.stamp.stat().st_mtime_ns == before
 
 
@@ -204,7 +208,7 @@ def test_killed_set_up_is_continued(shared: Clone) -> None:
     shutil.rmtree(shared.environment.venv)
     process = start(shared)
     while "locks/cpu.lock" not in read(shared.environment.log):
-        assert process.poll() is None
+        assert process.poll() is None or "locks/cpu.lock" in read(shared.environment.log)
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()

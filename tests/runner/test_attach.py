@@ -95,7 +95,7 @@ def supervisor_of(
         on_event=lambda event: None,
         on_terminal=lambda line: None,
         max_seconds=max_seconds,
-        grace_seconds=5,
+        grace_seconds=60,
     )
 
 
@@ -107,7 +107,7 @@ def test_an_attempt_that_goes_on_is_watched_to_its_end(
     assert outcome.status == "finished"
     events = read_events(run.journal)
     assert [event["event"] for event in events] == ["start", "step", "step", "end"]
-    assert events[-1]["attempt"] == 1 and 100 < events[-1]["seconds"] < 200
+    assert events[-1]["attempt"] == 1 and events[-1]["seconds"] > 100
 
 
 def test_a_container_that_ended_unseen_is_closed_with_its_own_time(run: RunDir) -> None:
@@ -116,7 +116,8 @@ def test_a_container_that_ended_unseen_is_closed_with_its_own_time(run: RunDir) 
     process.ended = time.time() - 50
     assert supervisor_of(run, process).attach().status == "preempted"
     end = read_events(run.journal)[-1]
-    assert end["time"] == process.ended and end["seconds"] < 60
+    start = read_events(run.journal)[0]["time"]
+    assert (end["time"], end["seconds"]) == (process.ended, process.ended - start)
 
 
 def test_an_end_for_want_of_memory_is_told_from_a_kill(run: RunDir) -> None:
@@ -152,7 +153,7 @@ def test_the_signal_to_send_and_the_limit_reach_the_left_process(
     script = """
     signal.signal(signal.SIGUSR1, lambda *_: os._exit(3))
     print("ready", flush=True)
-    time.sleep(20)
+    time.sleep(600)
     """
     process = child(script)
     assert process.terminal is not None and process.terminal.readline() == b"ready\n"
@@ -164,7 +165,7 @@ def test_ctrl_c_reaches_the_left_process(run: RunDir, child: Callable[[str], Hos
     script = """
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     print("ready", flush=True)
-    time.sleep(20)
+    time.sleep(600)
     """
     process = child(script)
     assert process.terminal is not None and process.terminal.readline() == b"ready\n"

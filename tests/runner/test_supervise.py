@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.runner.plans import tiny_plan
 PREAMBLE = """
 import json, os, signal, sys, time
 run = sys.argv[1]
+supervisor = int(os.environ["TRAINBOX_SUPERVISOR_PID"])
 def write(**event):
     event = {"time": time.time(), "attempt": int(os.environ["TRAINBOX_ATTEMPT"]), **event}
     with open(run + "/journal.jsonl", "a") as file:
@@ -81,17 +81,6 @@ def make_supervisor(
     return supervisor, terminal
 
 
-def signal_soon(number: int, times: int = 1) -> None:
-    """Send this process a signal in a moment, from another thread."""
-
-    def send() -> None:
-        for _ in range(times):
-            time.sleep(0.7)
-            os.kill(os.getpid(), number)
-
-    threading.Thread(target=send, daemon=True).start()
-
-
 def test_success_is_finished(tmp_path: Path) -> None:
     """A child that ends with 0 makes a finished run whose journal opens and closes."""
     supervisor, _ = make_supervisor(tmp_path / "run", "write(event='step', step=1, loss=1.0)")
@@ -119,30 +108,40 @@ def test_signals_are_passed_on_once(tmp_path: Path, number: int, code: int, stat
     """Ctrl-C and SIGTERM reach the child, whose exit code becomes the run's."""
     script = f"""
     signal.signal({number}, lambda *_: sys.exit({code}))
-    time.sleep(20)
+    os.kill(supervisor, {number})
+    time.sleep(600)
     """
-    supervisor, _ = make_supervisor(tmp_path / "run", script)
-    signal_soon(number)
+    supervisor, _ = make_supervisor(tmp_path / "run", script, grace_seconds=60)
     outcome = supervisor.supervise()
     assert (outcome.status, outcome.exit_code) == (status, code)
 
 
 def test_a_child_that_ignores_signals_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     """A stopping child gets its grace period and not more."""
-    script = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    script = """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.kill(supervisor, signal.SIGTERM)
+    time.sleep(600)
+    """
     supervisor, _ = make_supervisor(tmp_path / "run", script, grace_seconds=1)
-    signal_soon(signal.SIGTERM)
-    started = time.monotonic()
     outcome = supervisor.supervise()
     assert outcome.exit_code == 1 and outcome.status == "preempted"
-    assert time.monotonic() - started < 20
 
 
 def test_the_time_limit_asks_with_sigusr1(tmp_path: Path) -> None:
     """At the job's limit the child is asked to save and end with 3."""
-    script = "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(3)); time.sleep(20)"
-    supervisor, _ = make_supervisor(tmp_path / "run", script, max_seconds=0.7)
-    assert supervisor.supervise().status == "limit"
+    script = """
+    signal.signal(signal.SIGUSR1, lambda *_: sys.exit(3))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+    time.sleep(600)
+    """
+    supervisor, _ = make_supervisor(tmp_path / "run", script, max_seconds=0.1, grace_seconds=60)
+    # blocked as the child inherits it: a signal before its handler stands waits for that
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        assert supervisor.supervise().status == "limit"
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
 
 
 def test_a_named_failure_becomes_the_reason(tmp_path: Path) -> None:
@@ -214,7 +213,7 @@ def test_the_lock_outlives_the_supervisor_with_its_child(tmp_path: Path) -> None
     run = RunDir(tmp_path)
     lock = Lock(run)
     assert lock.acquire(0)
-    child = subprocess.Popen(["sleep", "20"], pass_fds=(lock.fd,))
+    child = subprocess.Popen(["sleep", "600"], pass_fds=(lock.fd,))
     lock.close()
     second = Lock(run)
     assert not second.acquire(0)
@@ -228,11 +227,12 @@ def test_children_of_the_child_do_not_survive(tmp_path: Path) -> None:
     """What the training process started and left behind is ended with it."""
     script = """
     import subprocess
-    print(subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL).pid, flush=True)
+    print(subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL).pid, flush=True)
     """
     supervisor, terminal = make_supervisor(tmp_path / "run", script)
     supervisor.supervise()
-    for _ in range(50):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{terminal[0]}/stat").read_text().split()[2]
         except FileNotFoundError:
