@@ -17,7 +17,7 @@ from runner.record.layout import RunDir
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_" + "PlantedTokenPlantedTokenPlanted02"
 SENTENCE = "the quick heron planted this sentence in row seven"
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 Launch = Callable[..., tuple[RunDir, ContainerProcess]]
 
 
