@@ -9,11 +9,13 @@ from pathlib import Path
 
 from bootstrap.environment import set_up
 from bootstrap.errors import SetupError
+from bootstrap.pip import explain
 from bootstrap.progress import Progress
 from runner.container.image import VARIANTS
 from runner.errors import EXIT_DONE, EXIT_STOPPED
 
 ROOT = Path(__file__).resolve().parents[1]
+OF_THE_DISK = ("setup-disk-full", "setup-not-writable")
 
 
 def main() -> int:
@@ -38,6 +40,12 @@ def main() -> int:
     except SetupError as error:
         print(f"\n{error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # the clone's disk is full, read-only, or another user's
+        fault = explain(str(error), Path(error.filename or ROOT))
+        if fault.id not in OF_THE_DISK:
+            raise
+        print(f"\n{fault}", file=sys.stderr)
+        return fault.exit_code
     except KeyboardInterrupt:
         print("\nstopped; `make setup` goes on from here", file=sys.stderr)
         return EXIT_STOPPED

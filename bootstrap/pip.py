@@ -86,7 +86,7 @@ FAILURES = (  # the first that is found decides
         id="setup-not-writable",
         what="`.venv` cannot be written",
         why="the environment lives inside the clone",
-        fix='sudo chown -R "$USER" . && make setup',
+        fix='a clone of your own; or, where it is yours: sudo chown -R "$USER" . && make setup',
     ),
 )
 
