@@ -143,13 +143,17 @@ def is_locked(run: RunDir, path: Path | None = None) -> bool:
     Args:
         path: another of the run's locks.
     """
-    if not (path or run.lock).exists():
-        return False
-    lock = Lock(run, path)
     try:
-        return not lock.acquire(0)
+        lock = os.open(path or run.lock, os.O_RDONLY)  # the run may be another user's
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: those who look meet no lock
+    except BlockingIOError:
+        return True
     finally:
-        lock.close()
+        os.close(lock)
+    return False
 
 
 def list_runs(root: Path) -> list[RunDir]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from runner.errors import TrainboxError
 from runner.record.find import find_run
 from runner.record.journal import Journal
 from runner.record.layout import RunDir
-from runner.record.state import Lock, list_runs, read_state, state_from_events
+from runner.record.state import Lock, is_locked, list_runs, read_state, state_from_events
 from tests.runner.plans import tiny_plan
 
 START: dict[str, Any] = {"event": "start", "time": 10.0, "attempt": 1, "num_steps": 4}
@@ -69,6 +70,18 @@ def test_runs_are_found_by_name_beginning_or_as_the_latest(tmp_path: Path) -> No
     for wrong in ("demo", "nothing"):
         with pytest.raises(TrainboxError):
             find_run(tmp_path, wrong)
+
+
+def test_those_who_look_leave_no_mark_and_meet_none(tmp_path: Path) -> None:
+    """Two `trainbox runs` at once see a run that has ended, not each other; no file appears."""
+    run = RunDir(tmp_path)
+    assert not is_locked(run) and not run.lock.exists()
+    run.lock.touch(mode=0o444)
+    with run.lock.open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not is_locked(run)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert is_locked(run)
 
 
 def test_a_held_lock_makes_a_run_running(tmp_path: Path) -> None:
