@@ -68,6 +68,8 @@ def rule_driver_versions(report: Report, found: Found) -> Iterator[Evidence]:
     """The loaded kernel module is of another version than the libraries of the driver."""
     if not report.module or not report.library or report.cuda_available:
         return
+    if "compat-on-path" in found:  # a libcuda of its own, beside that of the driver
+        return
     if report.module != report.library:
         why = f"The kernel module is {report.module}, the driver's libraries are {report.library}."
         lines = line_of(report, "module", "library")
@@ -76,7 +78,7 @@ def rule_driver_versions(report: Report, found: Found) -> Iterator[Evidence]:
 
 _SEES_NO_GPU = {
     "no-device", "no-cuda-gpus", "cuda-unknown", "cuda-init-failed", "smi-no-driver",
-    "torch-no-driver", "cuda-launch-failure", "nvml-unknown",
+    "torch-no-driver", "cuda-launch-failure", "nvml-unknown", "cuda-stops",
 }  # fmt: skip
 
 

@@ -52,7 +52,9 @@ def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
             lines = tuple(found[id][0] for id in sorted(waits))
             yield Evidence("nccl_p2p_broken", strength, "", lines, "p2p-hang")
     alone = "p2p-hang" in found and not waits
-    if alone and ("nccl-tests" in found or (consumer and "ranks" in found)):
+    if alone and (
+        {"nccl-tests", "tensor-parallel"} & found.keys() or (consumer and "ranks" in found)
+    ):
         why = "The GPUs wait for each other without an error."
         yield Evidence("nccl_p2p_broken", 0.5, why, tuple(found["p2p-hang"][:1]), "p2p-hang")
     if alone and "p2p-mentioned" in found:

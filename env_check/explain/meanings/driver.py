@@ -13,6 +13,8 @@ from env_check.explain.report import Report
 
 def _insufficient(report: Report, found: Found) -> Judgement:
     """The runtime says it too where libcuda is missing beside a driver that is new enough."""
+    if "wsl-one" in found:
+        return "wsl_gpu_not_exposed", 0.95
     cuda = "12.0" if report.torch_cuda in ("", "none") else report.torch_cuda
     if not report.driver or not support.driver_runs(report.driver, cuda):
         return None
@@ -145,6 +147,13 @@ def _busy(report: Report, found: Found) -> Judgement:
     return ("wsl_gpu_not_exposed", 0.75) if report.platform == "wsl" else None
 
 
+def _dso_mismatch(report: Report, found: Found) -> Judgement:
+    """A libcuda from a compat folder, older than the driver: no module waits for a reboot."""
+    if {"compat-on-path", "compat-driver"} <= found.keys():
+        return "forward_compat_unsupported_hw", 0.97
+    return None
+
+
 def _fabric(report: Report, found: Found) -> Judgement:
     """Without NVSwitch the service has nothing to do, and its end is no fault."""
     consumer = report.gpus and all(card.kind == "consumer" for card in report.gpus)
@@ -173,6 +182,7 @@ MEANINGS: dict[str, Meaning] = {
     "cuda-init-failed": _init_failed,
     "smi-not-found": _smi_not_found,
     "smi-not-found-prose": _smi_not_found,
+    "dso-mismatch": _dso_mismatch,
     "fabric-version": _fabric,
     "fabric-nvswitch": _fabric,
     "fabric-prose": _fabric,

@@ -37,7 +37,7 @@ def not_loaded(library: str) -> str:
     said_after = (
         r"['\"]?(?::? cannot open shared object file|;? dlerror|:? (?:file )?not found|"
         r":? no such file|,? is not found|,? could not be (?:loaded|found|opened)| cannot found|"
-        r" => not found)"
+        r" => not found|['\"]? (?:does(?: not|n't) exist|is missing|cannot be found))"
     )
     said_before = (
         r"(?:failed to|cannot|can ?not|can't|could not|couldn't|unable to) "
