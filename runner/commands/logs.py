@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     run_dir = find_run(runs_root(), args.run_name)
-    if not run_dir.log.exists():
-        print("the log is empty so far", file=sys.stderr)
+    if not run_dir.log.exists() or not run_dir.log.stat().st_size:
+        print("the log is empty: nothing has warned or failed so far", file=sys.stderr)
         if not args.follow:
             return EXIT_DONE
     print_log(run_dir, num_lines=args.lines, follow=args.follow)
