@@ -22,7 +22,8 @@ def _scaled(folder: Folder, num_bytes: int) -> int:
 
 
 def _named(folder: Folder) -> str:
-    return f"{folder.purpose}: {folder.path}"
+    place = "the current folder" if folder.path == "." else folder.path
+    return f"{folder.purpose}: {place}"
 
 
 @rule("STO801", Layer.STORAGE, source=DOCKER + ", --shm-size", cause_id="shm_too_small")
@@ -103,7 +104,7 @@ def not_writable(facts: Facts) -> Optional[Verdict]:
         "cache": "export TRAINBOX_CACHE=/path/with/room",
         "hub cache": "export HF_HOME=/path/with/room",
         "temporary files": "export TMPDIR=/path/with/room",
-        "runs": "cd to a folder you can write, or run as its owner",
+        "runs": "export TRAINBOX_RUNS=/path/with/room   (or cd to a folder you can write)",
     }
     only_here = all(each.purpose == "runs" for each in closed)
     return (warning if only_here else fault)(

@@ -12,7 +12,7 @@ import time
 from runner.commands.attach import attach_run
 from runner.errors import EXIT_DONE, BackendError
 from runner.record.find import LATEST, find_run
-from runner.record.layout import runs_root
+from runner.record.layout import RunDir, runs_root
 from runner.record.state import is_locked, read_state
 
 DEFAULT_WAIT_SECONDS = 120
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_DONE
     facts = json.loads(run_dir.supervisor.read_text(encoding="utf-8"))
     if is_locked(run_dir, run_dir.supervisor_lock):
-        interrupt(facts["supervisor_pid"])
+        interrupt(run_dir, facts["supervisor_pid"])
     elif facts["backend"] == "docker":
         attach_run(run_dir, as_json=False, ask=signal.SIGINT)
     # else: the kernel has told the training process of its supervisor's death; it saves and ends
@@ -64,9 +64,21 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def interrupt(process_id: int) -> None:
-    """Send SIGINT to a supervisor, which passes it on."""
+def interrupt(run: RunDir, process_id: int) -> None:
+    """Send SIGINT to a supervisor, which passes it on.
+
+    Raises:
+        BackendError: it is another user's.
+    """
     try:
         os.kill(process_id, signal.SIGINT)
     except ProcessLookupError:  # it has ended meanwhile
         pass
+    except PermissionError as error:
+        raise BackendError(
+            id="run-of-another-user",
+            what=f"{run.run_id} was started by another user",
+            where=str(run.path),
+            why="a process takes signals of its own user alone",
+            fix=f"ask its owner; or, with root's rights: sudo kill -INT {process_id}",
+        ) from error
