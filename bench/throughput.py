@@ -6,10 +6,10 @@ turn, round after round; the first step of each run is its start and does not co
 useful if it is no padding. One table at the end, one JSON file that further rounds are added to.
 
 Usage: python -m bench.throughput [--job jobs/demo.yaml] [--data FILE] [--rounds 3] [--steps 6]
-           [--only NAME …] [--peer NAME=SCRIPT …] [--set KEY=VALUE …] [--out FILE]
+           [--only NAME …] [--peer NAME=PYTHON …] [--set KEY=VALUE …] [--out FILE]
 
-A peer is a script with the arguments of bench/bare_trl.py that appends the same lines; that is how
-Unsloth, Axolotl or LLaMA-Factory join where they are installed. On a machine that is shared, pin
+A peer is `bench/peers/run_NAME.py`, run by the Python of an environment that has it: a script with
+the arguments of bench/bare_trl.py that appends the same lines. On a machine that is shared, pin
 everything to one processor (`taskset -c 0 …`) and look at tokens per cpu second.
 """
 
@@ -38,15 +38,18 @@ from runner.record.journal import read_events
 BARE = "bench/bare_trl.py"
 LEVERS = {
     "without padding_free": ("speed.padding_free=false",),
-    "without one-pass head": ("speed.loss_head=trl",),
-    "without dense_base": ("speed.dense_base=false",),
     "without fused_adapters": ("speed.fused_adapters=false",),
     "without any lever": (
         "speed.padding_free=false", "speed.loss_head=trl", "speed.dense_base=false",
         "speed.fused_adapters=false",
     ),
 }  # fmt: skip
+ON_A_CPU = {  # where `auto` is otherwise than on cards
+    "without one-pass head": ("speed.loss_head=trl",),
+    "without dense_base": ("speed.dense_base=false",),
+}
 ON_CARDS = {
+    "with one-pass head": ("speed.loss_head=one_pass",),
     "with compile": ("speed.compile=true",),
     "with full checkpointing": ("train.gradient_checkpointing=full",),
     "with dense_base": ("speed.dense_base=true",),
@@ -63,6 +66,7 @@ COLUMNS = {
     "peak_device_bytes": "device",
     "last_loss": "last loss",
 }
+PEERS = ("llamafactory", "ms-swift", "axolotl", "unsloth")
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 
 
@@ -71,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = _begun(args)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        for peer, python in _peers(args).items():
+            result["peers"][peer] = _versions_in(python)
         plan = planned(args, folder / "plan.json")  # fills the caches too
         variants = _variants(args, on_card=_on_card(plan))
         for turn in range(args.rounds):
@@ -81,9 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 except SystemExit as failed:  # a variant that cannot run is a row of its own
                     result["failed"][variant] = str(failed)[-600:]
                     print(f"{variant}: failed\n{failed}", file=sys.stderr)
-                    continue
-                result["rounds"].setdefault(variant, []).append(row)
-                print(variant, json.dumps(row), flush=True)
+                else:
+                    result["rounds"].setdefault(variant, []).append(row)
+                    print(variant, json.dumps(row), flush=True)
                 _write(result, args.out)
     print(table(result["rounds"]))
     return 0
@@ -96,7 +102,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--only", action="append", help="this variant (again for more)")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=SCRIPT")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path, help="JSON; rounds are added to what is there")
     return parser.parse_args(arguments)
@@ -104,17 +110,20 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _variants(args: argparse.Namespace, *, on_card: bool) -> dict[str, tuple[str, ...]]:
     """Return every variant: overrides of a trainbox run, or a script and its options."""
-    peers = dict(peer.partition("=")[::2] for peer in args.peer)
     variants: dict[str, tuple[str, ...]] = {
         "TRL, its defaults": (BARE, "--defaults"),
         "TRL, same micro-batch": (BARE,),
         "TRL, same tokens": (BARE, "--prepared"),
-        **{name: (script,) for name, script in peers.items()},
+        **{name: (f"bench/peers/run_{name}.py",) for name in _peers(args)},
         "trainbox": (),
         **LEVERS,
-        **(ON_CARDS if on_card else {}),
+        **(ON_CARDS if on_card else ON_A_CPU),
     }
     return {name: how for name, how in variants.items() if not args.only or name in args.only}
+
+
+def _peers(args: argparse.Namespace) -> dict[str, str]:
+    return dict(peer.partition("=")[::2] for peer in args.peer)
 
 
 def _rotated(variants: dict[str, Any], turn: int) -> list[str]:
@@ -128,7 +137,7 @@ def _run(
     args: argparse.Namespace, name: str, how: tuple[str, ...], plan: Path, folder: Path
 ) -> dict[str, Any]:
     if how and how[0].endswith(".py"):
-        return script(args, how, plan, folder)
+        return script(args, how, plan, folder, _peers(args).get(name, sys.executable))
     return trainbox(args, folder, how)
 
 
@@ -169,13 +178,13 @@ def trainbox(args: argparse.Namespace, folder: Path, overrides: Sequence[str]) -
 
 
 def script(
-    args: argparse.Namespace, how: tuple[str, ...], plan: Path, folder: Path
+    args: argparse.Namespace, how: tuple[str, ...], plan: Path, folder: Path, python: str
 ) -> dict[str, Any]:
-    """Run a peer's script; return its row."""
+    """Run a peer's script by its own Python; return its row."""
     folder.mkdir()
     marks = folder / "marks"
     command = [
-        sys.executable, str(ROOT / how[0]), *how[1:],
+        python, str(ROOT / how[0]), *how[1:],
         str(plan), args.data, str(marks), str(args.steps),
     ]  # fmt: skip
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")}
@@ -255,8 +264,17 @@ def _begun(args: argparse.Namespace) -> dict[str, Any]:
         differing = [key for key, value in facts.items() if earlier.get(key) != value]
         if differing:
             raise SystemExit(f"{args.out} was measured with other {', '.join(differing)}")
-        return earlier
-    return {"date": time.strftime("%Y-%m-%d"), **facts, "rounds": {}, "failed": {}}
+        return {"peers": {}, **earlier}
+    empty: dict[str, Any] = {"rounds": {}, "failed": {}, "peers": {}}
+    return {"date": time.strftime("%Y-%m-%d"), **facts, **empty}
+
+
+def _versions_in(python: str) -> dict[str, str]:
+    """Return the versions of an environment that the figures hang on, the peer's own included."""
+    command = [python, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    versions = {one["name"].lower().replace("_", "-"): one["version"] for one in found}
+    return {name: versions[name] for name in (*PACKAGES, *PEERS) if name in versions}
 
 
 def _machine() -> dict[str, Any]:

@@ -9,12 +9,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.gpu.models import ROOT, make_chats, make_model
-from bench.gpu.runs import kill_at_step, train
+from bench.gpu.runs import Run, kill_at_step, train
 
 LEARNING = "train.learning_rate=5.0e-4"
 # Of 20 memory peaks: model, tokens of the longest sample, micro-batch, checkpointing.
@@ -27,6 +28,15 @@ PEAKS = [
     )
     for checkpointing in ("full", "every_n", "off")
 ][:20]  # fmt: skip
+TOGETHER = 4  # peaks at a time: what one process has allocated does not hang on the others
+# Of bench.throughput, with minutes a round of the 3.8B: what decides first.
+VARIANTS = {
+    "TRL, same micro-batch": 1.0, "trainbox": 1.0, "with full checkpointing": 1.0,
+    "with compile": 3.0, "without any lever": 1.0, "without fused_adapters": 1.0,
+    "with one-pass head": 1.0, "with dense_base": 1.0, "without padding_free": 1.0,
+    "TRL, its defaults": 1.0, "without tf32": 1.0,
+}  # fmt: skip
+SIZES = {"3.8B": ("Phi-4-mini", 1.0), "8B": ("Llama-3.1-8B", 1.5)}  # model, times the minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +44,10 @@ class Place:
     """Where an item works, and how large."""
 
     folder: Path  # models, data and runs; may be lost afterwards
-    is_tiny: bool  # the tests' model on any device: shows that the plumbing holds, measures nothing
+    is_tiny: bool  # two narrow layers, any device: shows that the plumbing holds, measures nothing
 
     def model(self, name: str) -> str:
-        model = make_model("tiny" if self.is_tiny else name, self.folder / "models")
+        model = make_model(name, self.folder / "models", is_tiny=self.is_tiny)
         return f"model.name_or_path={model}"
 
     def chats(self, num_bytes: int) -> list[str]:
@@ -69,8 +79,12 @@ class Place:
 class Item:
     """One entry of the list."""
 
-    measure: Callable[[Place], dict[str, Any]]
-    minutes: float  # expected on one H200; an item is not begun with less time left
+    measure: Callable[[Place], dict[str, Any]]  # under `failed`: what failed of it
+    minutes: float  # estimated for one H200; an item is not begun with less time left
+
+    @property
+    def limit_seconds(self) -> float:
+        return 60 + 120 * self.minutes
 
 
 def env_check(place: Place) -> dict[str, Any]:
@@ -121,33 +135,42 @@ def kill_and_resume(place: Place) -> dict[str, Any]:
     }
 
 
-def memory_peaks(place: Place) -> dict[str, Any]:
-    """Peaks of three steps against those the plan foretold."""
-    rows = []
-    for model, length, micro, checkpointing in PEAKS[:2] if place.is_tiny else PEAKS:
-        settings = [
-            place.model(model), place.dtype, *place.chats(length - 64), *place.steps(3),
-            "data.eval=[]", "train.effective_batch_size=8",
-            f"train.per_device_train_batch_size={micro}",
-            f"train.gradient_checkpointing={checkpointing}",
-        ]  # fmt: skip
-        name = f"peak-{model}-{length}-{micro}-{checkpointing}"
-        try:
-            row = train("jobs/demo.yaml", place.runs(name), settings).summary()
-        except RuntimeError as failed:
-            rows.append({"name": name, "failed": str(failed)[-400:]})
-            continue
-        planned, measured = row["planned_allocated_bytes"], row["measured_allocated_bytes"]
-        error = planned / measured - 1 if planned else None
-        rows.append({"name": name, "planned_over_measured": error, **row})
-    return {"peaks": rows}
+def memory_peaks(first: int) -> Callable[[Place], dict[str, Any]]:
+    """Return the item that holds some of PEAKS, of three steps each, against the plan's."""
+
+    def measure(place: Place) -> dict[str, Any]:
+        jobs = {}
+        for model, length, micro, checkpointing in PEAKS[first : first + TOGETHER]:
+            jobs[f"{model}, {micro} of {length}, {checkpointing}"] = [
+                place.model(model), place.dtype, *place.chats(length - 64), *place.steps(3),
+                "data.eval=[]", "train.effective_batch_size=8",
+                f"train.per_device_train_batch_size={micro}",
+                f"train.gradient_checkpointing={checkpointing}",
+            ]  # fmt: skip
+        with ThreadPoolExecutor(1 if place.is_tiny else TOGETHER) as pool:
+            runs = {
+                name: pool.submit(train, "jobs/demo.yaml", place.runs(name), settings)
+                for name, settings in jobs.items()
+            }
+        errors = {name: run.exception() for name, run in runs.items()}
+        failed = {name: str(error)[-400:] for name, error in errors.items() if error}
+        peaks = {name: _peak(runs[name].result()) for name in jobs if name not in failed}
+        return {"peaks": peaks, "failed": failed}
+
+    return measure
+
+
+def _peak(run: Run) -> dict[str, Any]:
+    row = run.summary()
+    planned, measured = row["planned_allocated_bytes"], row["measured_allocated_bytes"]
+    return {"planned_over_measured": planned / measured - 1 if planned else None, **row}
 
 
 def attention(place: Place) -> dict[str, Any]:
     """varlen against SDPA sample by sample and SDPA under a block mask: times and difference."""
     from bench.gpu.attention import compare
 
-    return compare(lengths=(40, 24) if place.is_tiny else (2048,) * 8)
+    return compare(lengths=(40, 24) if place.is_tiny else (2048,) * 4)
 
 
 def checkpointing(place: Place) -> dict[str, Any]:
@@ -163,49 +186,61 @@ def checkpointing(place: Place) -> dict[str, Any]:
     return rows
 
 
-def throughput(model: str) -> Callable[[Place], dict[str, Any]]:
-    """Return the item that compares tokens a second on a model."""
+def throughput(model: str, variant: str) -> Callable[[Place], dict[str, Any]]:
+    """Return the item that is one round of one variant of `bench.throughput` on a model."""
 
     def measure(place: Place) -> dict[str, Any]:
-        out = place.folder / f"throughput-{model}.json"
+        out = place.folder / "throughput.json"
+        out.unlink(missing_ok=True)
         chats = place.chats(1984)
         train_file = chats[0].partition("path: ")[2].partition(",")[0]
         command = [
             sys.executable, "-m", "bench.throughput", "--job", "jobs/demo.yaml",
-            "--data", train_file, "--rounds", "1" if place.is_tiny else "2",
-            "--steps", "3" if place.is_tiny else "6", "--out", str(out),
+            "--data", train_file, "--rounds", "1", "--steps", "3" if place.is_tiny else "6",
+            "--only", variant, "--out", str(out),
         ]  # fmt: skip
-        if place.is_tiny:
-            for variant in ("TRL, same micro-batch", "trainbox", "without any lever"):
-                command += ["--only", variant]
         for setting in (place.model(model), place.dtype, *chats, "data.on_too_long=truncate"):
             command += ["--set", setting]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
+        if not out.exists():
             raise RuntimeError((done.stdout + done.stderr)[-1500:])
         found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-        return found
+        return {**found, "failed": found["failed"].get(variant)}
 
     return measure
 
 
 def _twin(place: Place) -> Sequence[str]:
     return [
-        place.model("Llama-3.2-1B"), place.dtype, *place.chats(448), "train.max_steps=8",
+        place.model("Llama-3.2-1B"), place.dtype, *place.chats(448), "train.max_steps=24",
         "train.num_train_epochs=null", "data.eval=[]", "train.deterministic=true",
         "checkpoint.save_steps=2", "checkpoint.save_minutes=null",
     ]  # fmt: skip
 
 
+def _rounds(turn: int) -> dict[str, Item]:
+    return {
+        f"{size}, {variant}, round {turn}": Item(
+            measure=throughput(model, variant), minutes=minutes * factor
+        )
+        for variant, minutes in VARIANTS.items()
+        for size, (model, factor) in SIZES.items()
+    }
+
+
 ITEMS = {
-    "env_check": Item(measure=env_check, minutes=1.5),
-    "demo_in_4_bit": Item(measure=demo_in_4_bit, minutes=2),
-    "dpo_in_4_bit": Item(measure=dpo_in_4_bit, minutes=1.5),
-    "equal_bits": Item(measure=equal_bits, minutes=2),
-    "kill_and_resume": Item(measure=kill_and_resume, minutes=3),
+    "env_check": Item(measure=env_check, minutes=1.0),
+    "demo_in_4_bit": Item(measure=demo_in_4_bit, minutes=1.5),
+    "dpo_in_4_bit": Item(measure=dpo_in_4_bit, minutes=1.0),
+    "equal_bits": Item(measure=equal_bits, minutes=1.5),
+    "kill_and_resume": Item(measure=kill_and_resume, minutes=2.0),
+    **{
+        f"memory_peaks_{1 + first // TOGETHER}": Item(measure=memory_peaks(first), minutes=1.5)
+        for first in range(0, len(PEAKS), TOGETHER)
+    },
+    **_rounds(1),
     "attention": Item(measure=attention, minutes=0.5),
-    "throughput_3.8B": Item(measure=throughput("Phi-4-mini"), minutes=9),
-    "memory_peaks": Item(measure=memory_peaks, minutes=9),
-    "throughput_8B": Item(measure=throughput("Llama-3.1-8B"), minutes=9),
     "checkpointing": Item(measure=checkpointing, minutes=3),
+    **_rounds(2),
+    **_rounds(3),
 }

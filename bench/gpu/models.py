@@ -11,39 +11,41 @@ import random
 import shutil
 from pathlib import Path
 
-from tests.tiny import write_tiny_model, write_tokenizer
+from tests.tiny import write_tokenizer
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "tests/fixtures/memory/configs"
 TEXT = ROOT / "data/medical-qa/train.jsonl"
 SHARD = "4GB"
+NARROW = {
+    "num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "head_dim": 16,
+    "num_attention_heads": 4, "num_key_value_heads": 2,
+}  # fmt: skip
 
 
-def make_model(name: str, folder: Path) -> Path:
+def make_model(name: str, folder: Path, *, is_tiny: bool = False) -> Path:
     """Write a Hugging Face folder of random bfloat16 weights, unless it is there.
 
     Args:
-        name: a folder of CONFIGS, or `tiny` for the model of the tests.
+        name: a folder of CONFIGS.
+        is_tiny: two narrow layers of the same architecture, with its whole vocabulary.
     """
-    target = folder / name
+    target = folder / (f"tiny-{name}" if is_tiny else name)
     if (target / "done").exists():
         return target
     shutil.rmtree(target, ignore_errors=True)  # begun and not finished
-    if name == "tiny":
-        write_tiny_model(target)
-    else:
-        target.mkdir(parents=True)
-        _write_weights(name, target)
-        write_tokenizer(target)
+    target.mkdir(parents=True)
+    _write_weights(name, target, NARROW if is_tiny else {})
+    write_tokenizer(target)
     (target / "done").touch()
     return target
 
 
-def _write_weights(name: str, target: Path) -> None:
+def _write_weights(name: str, target: Path, changes: dict[str, int]) -> None:
     import torch  # seconds; a list of items asks for no model
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(CONFIGS / name)
+    config = AutoConfig.from_pretrained(CONFIGS / name, **changes)
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)

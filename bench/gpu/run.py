@@ -3,15 +3,18 @@
 Usage: python -m bench.gpu.run [--minutes 9] [--done FILE] [--out FILE] [--only ITEM …] [--again]
            [--folder DIR] [--tiny] [--list]
 
-Every item's result is written to --out as soon as it is there, beside those of --done, which are
-not measured again. An item that failed is tried again by the next call. --tiny goes through all of
-it with the model of the tests, on any device: the plumbing is shown to hold, nothing is measured.
+Each item runs in a process of its own, which is ended at its time limit or at the end of --minutes.
+Its result is written to --out as soon as it is there, beside those of --done, which are not
+measured again; what failed is tried again once everything else was tried. --tiny goes through all
+of it with models of two layers, on any device: the plumbing is shown to hold, nothing is measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import tempfile
 import time
 import traceback
@@ -21,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.gpu.items import ITEMS, Place
+from bench.gpu.runs import end_tree
 from runner.machine import read_machine
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "triton")
@@ -31,20 +35,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = _state(args.done)
     if args.list:
         for name in ITEMS:
-            print(f"{name:20} {'done' if _is_done(state, name) else 'to do'}")
+            print(f"{name:50} {'done' if _is_done(state, name) else 'to do'}")
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         place = Place(folder=args.folder or Path(temporary), is_tiny=args.tiny)
         place.folder.mkdir(parents=True, exist_ok=True)
         ends = time.monotonic() + args.minutes * 60
-        for name in args.only or ITEMS:
+        for name in _in_order(args.only or list(ITEMS), state):
+            left = ends - time.monotonic()
             if _is_done(state, name) and not args.again:
                 print(f"{name}: done before", flush=True)
-            elif time.monotonic() + ITEMS[name].minutes * 60 * (not args.tiny) > ends:
+            elif ITEMS[name].minutes * 60 * (not args.tiny) > left:
                 print(f"{name}: left for the next call", flush=True)
             else:
-                state["items"][name] = _measured(name, place)
-                args.out.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+                limit = min(ITEMS[name].limit_seconds, left)
+                state["items"][name] = _measured(name, place, limit)
+                _write(state, args.out)
     return 0 if all("failed" not in one for one in state["items"].values()) else 1
 
 
@@ -72,20 +78,57 @@ def _is_done(state: dict[str, Any], name: str) -> bool:
     return name in state["items"] and "failed" not in state["items"][name]
 
 
-def _measured(name: str, place: Place) -> dict[str, Any]:
+def _in_order(names: Sequence[str], state: dict[str, Any]) -> list[str]:
+    """Return the names, those that failed before last: they do not keep others from their turn."""
+    return sorted(names, key=lambda name: "failed" in state["items"].get(name, {}))
+
+
+def _measured(name: str, place: Place, limit_seconds: float) -> dict[str, Any]:
     """Return an item's result with the machine it was had on, or how it failed."""
     print(f"{name} …", flush=True)
     started = time.monotonic()
-    facts = {"date": time.strftime("%Y-%m-%d"), "card": _card(), "versions": _versions()}
-    try:
-        found = ITEMS[name].measure(place)
-    except Exception as error:  # the next item has its own chance; this one is on record
-        traceback.print_exc()
-        facts["failed"] = f"{type(error).__name__}: {error}"[-2000:]
-        found = {}
+    file = place.folder / "item.json"
+    file.unlink(missing_ok=True)
+    # spawned: no item sees what another left of a card, and an ended one leaves nothing
+    process = multiprocessing.get_context("spawn").Process(
+        target=_measure, args=(name, place, file)
+    )
+    process.start()
+    process.join(limit_seconds)
+    if process.is_alive():
+        assert process.pid is not None
+        end_tree(process.pid)
+        process.join()
+        found = {"failed": f"ended after {limit_seconds:.0f} s"}
+    elif file.exists():
+        found = json.loads(file.read_text(encoding="utf-8"))
+    else:
+        found = {"failed": f"its process ended with {process.exitcode}"}
     seconds = round(time.monotonic() - started, 1)
     print(f"{name}: {seconds} s {json.dumps(found)[:400]}", flush=True)
-    return {**facts, "is_tiny": place.is_tiny, "seconds": seconds, "result": found}
+    facts = {"date": time.strftime("%Y-%m-%d"), "card": _card(), "versions": _versions()}
+    return {**facts, "is_tiny": place.is_tiny, "seconds": seconds, **found}
+
+
+def _measure(name: str, place: Place, file: Path) -> None:
+    """Write an item's result, or how it failed; the whole of its process."""
+    found: dict[str, Any] = {}
+    try:
+        result = ITEMS[name].measure(place)
+        if failed := result.pop("failed", None):  # in parts: the others are kept
+            found["failed"] = failed
+        found["result"] = result
+    except Exception as error:  # on record; the process must end with it written
+        traceback.print_exc()
+        found["failed"] = f"{type(error).__name__}: {error}"[-2000:]
+    file.write_text(json.dumps(found), encoding="utf-8")
+
+
+def _write(state: dict[str, Any], out: Path) -> None:
+    """Replace the results: a call that is cut off leaves the earlier ones whole."""
+    aside = out.with_suffix(".part")
+    aside.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+    os.replace(aside, out)
 
 
 def _card() -> dict[str, Any] | None:

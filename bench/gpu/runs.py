@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,17 @@ def kill_at_step(job: str, runs: Path, settings: Sequence[str], step: int) -> No
             break
         time.sleep(0.05)
     assert process.poll() is None, "it ended before it could be killed"
-    tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    for one in tree:
-        one.send_signal(signal.SIGKILL)
+    end_tree(process.pid)
     process.communicate()
+
+
+def end_tree(process_id: int) -> None:
+    """Kill a process and all that it started."""
+    try:
+        root = psutil.Process(process_id)
+        tree = [*root.children(recursive=True), root]
+    except psutil.NoSuchProcess:
+        return
+    for one in tree:
+        with suppress(psutil.NoSuchProcess):
+            one.send_signal(signal.SIGKILL)

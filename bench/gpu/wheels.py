@@ -3,8 +3,9 @@
 Usage: python -m bench.gpu.wheels FOLDER [--have FILE] [--python 3.12] [--lock locks/cu130.lock]
 
 Downloads, by hash, the wheels of a lock that --have (what `pip list --format=freeze` says there)
-does not name; torch and the CUDA packages are the machine's own, and no MLflow is needed. Unpacks
-them, drops what no job on one CUDA 13 card loads, and packs them as parts of at most 60 MiB:
+does not name, or names in another version where results hang on it; torch and the CUDA packages are
+the machine's own, and no MLflow is needed. Unpacks them, drops what no job on one CUDA 13 card
+loads, and packs them as parts of at most 50 MiB:
 
     there: for part in FOLDER/part-*.tar.xz; do tar -xJf $part -C /opt/trainbox; done
            export PYTHONPATH=/opt/trainbox
@@ -23,9 +24,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PART_BYTES = 60 * 2**20  # packed, of what goes into one part; xz halves it or better
+PART_BYTES = 50 * 2**20  # packed, of what goes into one part; xz halves it or better
 # The machine's own, or of no use there.
 NOT_CARRIED = re.compile(r"torch|nvidia-(?!ml-py).*|triton|cuda-.*|setuptools|mlflow.*|docker")
+# Figures of another version of these would be those of another stack.
+OF_THE_LOCK = {
+    "transformers",
+    "peft",
+    "trl",
+    "accelerate",
+    "bitsandbytes",
+    "datasets",
+    "tokenizers",
+}
 UNUSED = re.compile(
     r"libbitsandbytes_(?!cuda130).*\.so$|libarrow_(flight|substrait).*|/tests?/|/include/|\.pyx?d?i$"
 )
@@ -38,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", default="3.12")
     parser.add_argument("--lock", type=Path, default=ROOT / "locks/cu130.lock")
     args = parser.parse_args(arguments)
-    have = names_in(args.have.read_text(encoding="utf-8")) if args.have else set()
+    have = versions_in(args.have.read_text(encoding="utf-8")) if args.have else {}
     wanted = requirements(args.lock.read_text(encoding="utf-8"), have)
     args.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -55,12 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def names_in(freeze: str) -> set[str]:
-    """Return the normalised package names of a `pip list --format=freeze`."""
-    return {_normal(line.partition("==")[0]) for line in freeze.splitlines() if "==" in line}
+def versions_in(freeze: str) -> dict[str, str]:
+    """Return name, normalised, and version of each line of a `pip list --format=freeze`."""
+    parts = (line.partition("==") for line in freeze.splitlines())
+    return {_normal(name): version.strip() for name, separator, version in parts if separator}
 
 
-def requirements(lock: str, have: set[str]) -> str:
+def requirements(lock: str, have: dict[str, str]) -> str:
     """Return the entries of a hash lock, hashes included, that are still to be brought.
 
     A package is needed that an input of the lock or another needed package asks for (`# via`).
@@ -74,7 +86,13 @@ def requirements(lock: str, have: set[str]) -> str:
     needed: set[str] = set()
     while more := {name for name, one in entries.items() if _is_asked_for(one, needed)} - needed:
         needed |= more
-    return "\n".join(entries[name] for name in sorted(needed - have)) + "\n"
+    missing = (name for name in sorted(needed) if not _is_there(name, entries[name], have))
+    return "\n".join(entries[name] for name in missing) + "\n"
+
+
+def _is_there(name: str, entry: str, have: dict[str, str]) -> bool:
+    locked = re.split(r"[ \\;]", entry.partition("==")[2], maxsplit=1)[0]
+    return name in have and (name not in OF_THE_LOCK or have[name].partition("+")[0] == locked)
 
 
 def _is_asked_for(entry: str, needed: set[str]) -> bool:

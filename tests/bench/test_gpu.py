@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from bench import throughput
 from bench.gpu import run
-from bench.gpu.items import ITEMS, PEAKS
-from bench.gpu.wheels import names_in, requirements
+from bench.gpu.items import ITEMS, PEAKS, VARIANTS, Item, Place
+from bench.gpu.report import merged
+from bench.gpu.wheels import requirements, versions_in
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "locks/cu130.lock").read_text(encoding="utf-8")
 
 
 def carried(have: str = "") -> set[str]:
-    return names_in(requirements(LOCK, names_in(have)).replace(" \\", ""))
+    return set(versions_in(requirements(LOCK, versions_in(have))))
 
 
 def test_the_training_stack_is_carried_without_torch_and_mlflow() -> None:
@@ -30,7 +32,14 @@ def test_the_training_stack_is_carried_without_torch_and_mlflow() -> None:
 def test_what_the_machine_has_stays_here() -> None:
     """Names are compared as pip normalises them."""
     assert "huggingface-hub" not in carried("huggingface_hub==1.0\nNumPy==2.0\n")
-    assert "--hash=sha256:" in requirements(LOCK, set())
+    assert "--hash=sha256:" in requirements(LOCK, {})
+
+
+def test_the_stack_is_the_locks_own() -> None:
+    """Speed and memory hang on the training stack: another version there does not do."""
+    locked = versions_in(requirements(LOCK, {}))["transformers"].split()[0]
+    assert "transformers" in carried("transformers==5.0.0\n")
+    assert "transformers" not in carried(f"transformers=={locked}\n")
 
 
 def test_a_failed_item_is_to_be_done_again(
@@ -41,9 +50,46 @@ def test_a_failed_item_is_to_be_done_again(
     items = {"env_check": {"result": {}}, "attention": {"failed": "no card", "result": {}}}
     done.write_text(json.dumps({"schema_version": 1, "items": items}), encoding="utf-8")
     assert run.main(["--list", "--done", str(done)]) == 0
-    states = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    lines = capsys.readouterr().out.splitlines()
+    states = {line[:50].strip(): line[50:].strip() for line in lines}
     assert states["env_check"] == "done" and states["attention"] == "to do"
     assert list(states) == list(ITEMS)
+
+
+def test_what_failed_waits_until_the_rest_was_tried() -> None:
+    """An item that fails at every call keeps none of the others from its turn."""
+    state = {"items": {"b": {"failed": "no card"}, "c": {"result": {}}}}
+    assert run._in_order(["a", "b", "c"], state) == ["a", "c", "b"]
+
+
+def test_an_item_is_ended_at_its_limit(tmp_path: Path) -> None:
+    """It counts as failed, and the call goes on."""
+    place = Place(folder=tmp_path, is_tiny=True)
+    found = run._measured("env_check", place, limit_seconds=0.01)
+    assert found["failed"] == "ended after 0 s" and "result" not in found
+
+
+def test_what_an_item_had_before_it_failed_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several peaks one may fail: the item is to be done again, the others are on record."""
+    parts = {"peaks": {"a": 1}, "failed": {"b": "out of memory"}}
+    monkeypatch.setitem(run.ITEMS, "env_check", Item(measure=lambda place: parts, minutes=1))
+    run._measure("env_check", Place(folder=tmp_path, is_tiny=True), tmp_path / "item.json")
+    found = json.loads((tmp_path / "item.json").read_text(encoding="utf-8"))
+    assert found == {"failed": {"b": "out of memory"}, "result": {"peaks": {"a": 1}}}
+
+
+def test_rounds_of_a_model_are_one_result() -> None:
+    """Each round is an item of its own; the chart draws them together, failed ones left out."""
+    items = {
+        "8B, trainbox, round 1": {"result": {"date": "d", "rounds": {"trainbox": [1]}}},
+        "8B, trainbox, round 2": {"result": {"date": "d", "rounds": {"trainbox": [2]}}},
+        "8B, with compile, round 1": {"failed": "ended after 120 s"},
+        "3.8B, trainbox, round 1": {"result": {"date": "d", "rounds": {"trainbox": [3]}}},
+    }
+    assert merged(items, "8B") == {"date": "d", "rounds": {"trainbox": [1, 2]}}
+    assert merged(items, "70B") is None
 
 
 def test_nothing_is_begun_that_the_call_has_no_time_for(
@@ -54,6 +100,12 @@ def test_nothing_is_begun_that_the_call_has_no_time_for(
     assert run.main(["--minutes", "0", "--out", str(out), "--folder", str(tmp_path / "work")]) == 0
     assert capsys.readouterr().out.count("left for the next call") == len(ITEMS)
     assert not out.exists()
+
+
+def test_every_variant_of_a_card_is_one_the_benchmark_knows() -> None:
+    """The items name variants of `bench.throughput`, which would run nothing for another name."""
+    known = throughput._variants(throughput._arguments([]), on_card=True)
+    assert set(VARIANTS) <= set(known)
 
 
 def test_twenty_peaks_are_planned() -> None:
