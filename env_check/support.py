@@ -175,11 +175,6 @@ def gpu(name: str) -> Optional[Gpu]:
     return _BY_CHIP.get(" ".join(_FORM.sub(" ", plain).split()))
 
 
-def gpus_of(capability: str) -> tuple[Gpu, ...]:
-    """Return the cards of one compute capability (`8.6`)."""
-    return tuple(card for card in GPUS if card.capability == capability)
-
-
 def capability_of_sm(text: str) -> str:
     """Return the capability of an architecture name: `sm_86` is 8.6, `sm_120a` is 12.0."""
     digits = re.sub(r"\D", "", text)
@@ -296,14 +291,6 @@ def _build_runs(build: TorchBuild, capability: str, driver: str, platform: str) 
     return fit == "fits"
 
 
-def pythons_of_torch(torch: str) -> Optional[tuple[str, str]]:
-    """Return first and last Python of a torch release line (`3.10`, `3.14`)."""
-    for first, last, low, high in torch_builds.PYTHONS:
-        if minor(first) <= minor(torch) <= minor(last):
-            return low, high
-    return None
-
-
 # ---- companions and packages
 
 
@@ -382,14 +369,6 @@ def bnb_releases_with(cuda: str, capability: str = "") -> tuple[str, ...]:
         if fit in ("fits", "jit"):
             found.append(release)
     return tuple(found)
-
-
-def bnb_floors(bnb: str) -> Optional[tuple[str, str]]:
-    """Return the torch and Python floors of a release ("" = any), None if not tabled."""
-    for first, last, torch, python, _ in bitsandbytes_builds.FLOORS:
-        if _within(bnb, first, last):
-            return torch, python
-    return None
 
 
 def _within(release: str, first: str, last: str) -> bool:

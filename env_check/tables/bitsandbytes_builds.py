@@ -45,20 +45,6 @@ LIBRARIES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...], str, str], ..
     ("0.50.0", "0.50.2", ("130", "132"), _75_120, "", "wheel"),
 )
 # fmt: on
-
-# first release, last release, torch floor ("" = any), Python floor ("" = any), source
-FLOORS: tuple[tuple[str, str, str, str, str], ...] = (
-    ("0.41.0", "0.45.4", "", "", "metadata"),
-    ("0.45.5", "0.45.5", "2.0", "3.8", "metadata"),
-    ("0.46.0", "0.47.0", "2.2", "3.9", "metadata"),
-    ("0.48.0", "0.48.2", "2.3", "3.9", "metadata"),
-    ("0.49.0", "0.49.2", "2.3", "3.10", "metadata"),
-    ("0.50.0", "0.50.2", "2.4", "3.10", "metadata"),
-)
-
-NEVER_SHIPPED = ("127", "131", "133", "134")  # 127: no such toolkit. Source: wheel.
-FIRST_WINDOWS = "0.43.0"  # Source: wheel
-FIRST_AARCH64 = "0.46.0"  # Source: wheel
 FIRST_CLOSEST_MATCH = "0.50.0"  # a missing library is replaced by the closest. Source: code.
 
 # feature -> lowest compute capability. Source: docs (5.0 up to 0.47 for the last two).

@@ -169,35 +169,5 @@ FIRST_BRANCH: dict[str, int] = {
     "10.0": 570, "10.3": 575, "11.0": 580, "12.0": 570, "12.1": 575,
 }  # fmt: skip
 
-# Toolkit -> architectures it can compile for, first and last. Source: arch-notes.
-ADDED_ARCHITECTURES: dict[str, tuple[str, ...]] = {
-    "11.0": ("8.0",),
-    "11.1": ("8.6",),
-    "11.8": (
-        "8.9",
-        "9.0",
-    ),
-    "12.8": (
-        "10.0",
-        "10.1",
-        "12.0",
-    ),
-    "12.9": (
-        "10.3",
-        "12.1",
-    ),
-    "13.0": ("11.0",),
-}
-DROPPED_ARCHITECTURES: dict[str, tuple[str, ...]] = {
-    "11.0": ("3.0", "3.2"),
-    "12.0": ("3.5", "3.7"),
-    "13.0": ("5.0", "5.2", "5.3", "6.0", "6.1", "6.2", "7.0", "7.2"),
-}
-
 # Forward compatibility (the cuda-compat package): only where a row says so. Source: cuda-compat.
 FORWARD_COMPATIBLE_CLASSES = ("datacenter", "jetson")
-FORWARD_COMPATIBILITY = (
-    "cuda-compat-X-Y brings a libcuda newer than the kernel driver. It works on data centre GPUs, "
-    "select NGC-ready RTX boards and Jetson; GeForce answers with error 804. The base must be a listed "
-    "branch, else error 803. Sign: nvidia-smi shows a CUDA version newer than its driver branch ships."
-)

@@ -123,15 +123,6 @@ ARCH_LISTS: tuple[tuple[str, str, str, str, tuple[str, ...], str, str], ...] = (
 )
 # fmt: on
 
-# first torch, last torch, first Python, last Python. Source: wheel-metadata; up to 2.1 from release-matrix.
-PYTHONS: tuple[tuple[str, str, str, str], ...] = (
-    ("2.0", "2.1", "3.8", "3.11"),
-    ("2.2", "2.5", "3.8", "3.12"),
-    ("2.6", "2.8", "3.9", "3.13"),
-    ("2.9", "2.14", "3.10", "3.14"),
-    ("2.15", "2.15", "3.11", "3.15"),
-)
-
 # Code for one architecture -> (lowest device, first device too high, devices left out).
 # Source: torch 2.13.
 RUNS_ON: dict[str, tuple[str, str, tuple[str, ...]]] = {
