@@ -82,6 +82,8 @@ class Clone:
         self.wheels.mkdir()
         (self.root / "pyproject.toml").write_text(PROJECT)
         (self.root / "backend.py").write_text(BACKEND)
+        (self.root / "runner").mkdir()
+        (self.root / "runner/cli.py").write_text("")
         self.lock("cpu", {"torch": "2.13.0+cpu", "alpha": "1.0"})
         self.lock("cu130", {"torch": "2.13.0", "alpha": "1.0"})
         self.lock("cli", {"alpha": "1.0"})
