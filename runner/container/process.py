@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -100,14 +101,16 @@ class ContainerProcess:
         return bool((self._state() or {}).get("Paused"))
 
     def kill(self) -> None:
-        if self._exit_code is None:
+        if self._exit_code is None and self._lost is None:
             self.send_signal(signal.SIGKILL)
             return
         if self._pump.ident:
             self._pump.join(timeout=5)
-        # OSError: somebody else did, or the engine is away; the next attempt removes it
-        with suppress(OSError):
-            self._control.remove_container(self._container, force=True)
+            self._hang_up()
+        if self._lost is None:  # else the engine still has to tell how it ended
+            # OSError: somebody else did, or the engine is away; the next attempt removes it
+            with suppress(OSError):
+                self._control.remove_container(self._container, force=True)
         if self._wait.ident:
             self._wait.join(timeout=5)
         self._close()
@@ -143,7 +146,7 @@ class ContainerProcess:
         with os.fdopen(self._writer, "wb", buffering=0) as terminal:
             while True:
                 try:
-                    if self._output is None and is_reachable():
+                    if self._output is None and self._is_running():
                         self._output = self._attach()
                     if self._output is not None:
                         self._copy(terminal)
@@ -167,6 +170,18 @@ class ContainerProcess:
                 with self._run.log.open("ab") as log:
                     log.write(data)
 
+    def _is_running(self) -> bool:
+        """Ask the engine: to be attached to a container that has ended is to wait for ever."""
+        return is_reachable() and bool((self._state() or {}).get("Running"))
+
+    def _hang_up(self) -> None:
+        """Wake a pump that was attached in the very moment of the end."""
+        beneath = getattr(self._output, "_sock", None)
+        if self._pump.is_alive() and beneath is not None:
+            with suppress(OSError):  # the pump has just closed it
+                beneath.shutdown(socket.SHUT_RDWR)
+            self._pump.join(timeout=5)
+
     def _close_output(self) -> None:
         """Close the stream, and the socket beneath it that the SDK leaves to nobody."""
         output, self._output = self._output, None
@@ -181,7 +196,7 @@ class ContainerProcess:
         """Note how it ended; an engine that is away is waited for as long as the process lives."""
         from docker.errors import NotFound
 
-        while not self._has_ended.is_set() and self._lost is None:
+        while not self._has_ended.is_set():
             try:
                 code = self._streams.wait(self._container)["StatusCode"]
                 self._note_end(self._state() or {"ExitCode": code})
@@ -190,6 +205,7 @@ class ContainerProcess:
             except OSError:
                 if not self._outlast_engine():
                     self._lost = engine_lost(self._run)
+                    self._has_ended.set()
 
     def _outlast_engine(self) -> bool:
         """Wait for the engine to answer again; return whether it does before all is lost."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
+from typing import Any
 
 import pytest
 
 from runner.backends.docker import DockerBackend
 from runner.container.engine import connect
+from runner.container.process import RETRY_SECONDS, ContainerProcess
 from runner.errors import BackendError
 from runner.outcome import judge
 from runner.record.checkpoint import newest_valid
@@ -56,6 +59,25 @@ def test_a_container_beyond_its_memory_ended_for_want_of_it(launch: Launch) -> N
     assert process.is_out_of_memory is True
     outcome = judge(code, [], None, "", is_out_of_memory=True)
     assert outcome.status == "failed" and "out of memory" in outcome.reason
+
+
+def test_an_end_that_the_engine_tells_late_is_waited_for_once(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens any more to a container that has ended: no thread, no socket is left."""
+    note_end = ContainerProcess._note_end
+
+    def late(process: ContainerProcess, state: dict[str, Any]) -> None:
+        time.sleep(2 * RETRY_SECONDS)
+        note_end(process, state)
+
+    monkeypatch.setattr(ContainerProcess, "_note_end", late)
+    run, process = launch(**LONG)
+    with connect() as client:
+        client.kill(container_of(run))
+    assert wait(process) == -signal.SIGKILL
+    process.kill()
+    assert not process._pump.is_alive()
 
 
 def test_a_run_has_one_container(launch: Launch, backend: DockerBackend) -> None:
