@@ -53,6 +53,7 @@ class LogProbs(torch.autograd.Function):
             if grad is not None:
                 expected = torch.mm(exps.to(dtype), weight).float().div_(total[:, None])
                 grad[tile] = weight[targets[tile]].float().sub_(expected)
+            del logits, exps  # before the next tile's are made
         ctx.save_for_backward(*([grad] if grad is not None else []))
         return log_probs
 
@@ -81,14 +82,7 @@ def use_one_pass_head(model: PreTrainedModel) -> None:
         log_probs = LogProbs.apply(hidden[mask], head.weight, head.bias, labels[mask])  # type: ignore[no-untyped-call]
         # masked_scatter stays connected to the model even where no token is scored
         spread = log_probs.new_zeros(mask.shape).masked_scatter(mask, log_probs)
-        unmeasured = torch.zeros_like(spread, requires_grad=False)  # TRL's DPO wants to sum them
-        return FusedCausalLMOutput(
-            log_probs=spread,
-            label_mask=mask,
-            entropy=unmeasured,
-            mean_logits=unmeasured,
-            is_top1=unmeasured.bool(),
-        )
+        return FusedCausalLMOutput(log_probs=spread, label_mask=mask)
 
     model.forward = types.MethodType(forward, model)
 
