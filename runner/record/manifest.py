@@ -187,6 +187,7 @@ def results_of(run: RunDir) -> dict[str, Any]:
         "loss_before": _number(state.loss_before),
         "loss_after": _number(state.loss_after),
         "peak_memory_bytes": state.peak_memory_bytes,
+        "peak_reserved_bytes": state.peak_reserved_bytes,
         "files": {
             str(path.relative_to(run.path)): file_sha256(path)
             for folder in (run.adapter, run.model)

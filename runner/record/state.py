@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,9 +36,10 @@ class RunState:
     loss_before: float | None  # held-out
     loss_after: float | None
     started: float | None  # seconds since 1970
-    seconds: float | None  # from the first start to the newest event
+    seconds: float | None  # of all attempts together, each to its newest event
     tokens: int
-    peak_memory_bytes: int | None
+    peak_memory_bytes: int | None  # device; on a CPU resident
+    peak_reserved_bytes: int | None  # by the allocator of a device
     checkpoint: str | None  # newest sealed one, by the journal
 
 
@@ -94,13 +96,24 @@ def state_from_events(
         loss_before=evals.get("before"),
         loss_after=evals.get("after"),
         started=starts[0]["time"] if starts else None,
-        seconds=last["time"] - starts[0]["time"] if last and starts else None,
+        seconds=_seconds_at_work(events) if starts else None,
         tokens=sum(event.get("tokens") or 0 for event in steps.values()),
-        peak_memory_bytes=max(
-            (event.get("peak_memory_bytes") or 0 for event in steps.values()), default=None
-        ),
+        peak_memory_bytes=_most(steps.values(), "peak_memory_bytes"),
+        peak_reserved_bytes=_most(steps.values(), "peak_reserved_bytes"),
         checkpoint=checkpoints[-1] if checkpoints else None,
     )
+
+
+def _seconds_at_work(events: Iterable[Event]) -> float:
+    """Return how long the attempts took; between two of them the run may have lain for days."""
+    times: dict[int, list[float]] = {}
+    for event in events:
+        times.setdefault(event["attempt"], []).append(event["time"])
+    return sum(max(each) - min(each) for each in times.values())
+
+
+def _most(events: Iterable[Event], key: str) -> int | None:
+    return max((event[key] for event in events if event.get(key)), default=None)
 
 
 def _open_end(starts: list[Event], status: str, is_attended: bool) -> str | None:

@@ -26,6 +26,7 @@ from runner.record.heartbeat import Heartbeat
 from runner.record.journal import Journal
 from runner.record.layout import RunDir
 from runner.train.attempt import Attempt
+from runner.train.kernels import kernel_caches
 from runner.train.orphan import hold_lock_when_orphaned
 from runner.train.stop import Stop
 from runner.train.terminal import claim_terminal
@@ -107,6 +108,8 @@ def _set_environment(plan: Plan) -> None:
     # A thread that waits sleeps. Spinning, two threads on two busy processors took three times the
     # processor time and six times as long for the same steps of the demo.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    for name, folder in kernel_caches(plan.training).items():
+        os.environ.setdefault(name, folder)
 
 
 def _record_failure(run: RunDir, error: TrainboxError) -> int:

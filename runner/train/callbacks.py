@@ -147,11 +147,10 @@ class Recorder(TrainerCallback):
             "supervised_tokens": supervised,
             "tokens_per_second": tokens / seconds,
             "step_seconds": seconds,
-            "peak_memory_bytes": _peak_memory_bytes(),
-        }
+        } | _peak_memory()
         if "rewards/margins" in logs:
-            event["rewards_margin"] = logs["rewards/margins"]
-            event["rewards_accuracy"] = logs["rewards/accuracies"]
+            event["rewards_margin"] = float(logs["rewards/margins"])
+            event["rewards_accuracy"] = float(logs["rewards/accuracies"])
         return event
 
     def _journal_step(self, event: Event) -> None:
@@ -238,8 +237,12 @@ def _num_supervised(batch: dict[str, Any]) -> Any:
     return (batch["labels"] != -100).sum()
 
 
-def _peak_memory_bytes() -> int:
-    """Return the peak of the card, or on a CPU the resident peak of this process."""
+def _peak_memory() -> dict[str, int]:
+    """Return the peak of the card's tensors and allocator; on a CPU the process's resident peak."""
     if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {
+            "peak_memory_bytes": int(torch.cuda.max_memory_allocated()),
+            "peak_reserved_bytes": int(torch.cuda.max_memory_reserved()),
+        }
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"peak_memory_bytes": resident}

@@ -52,6 +52,16 @@ def test_numbers_are_of_all_attempts() -> None:
     assert (state.step, state.loss, state.tokens, state.attempts) == (3, 1.0, 300, 2)
 
 
+def test_peaks_are_the_largest_of_all_steps() -> None:
+    """Of a card's tensors and its allocator; a CPU has no allocator to ask."""
+    one, two = step(1, 3.0), {**step(2, 2.0), "peak_reserved_bytes": 9}
+    state = state_from_events(
+        "r", [START, {**two, "step": 3, "peak_memory_bytes": 4}, one, two], False
+    )
+    assert (state.peak_memory_bytes, state.peak_reserved_bytes) == (5, 9)
+    assert state_from_events("r", [START, one], False).peak_reserved_bytes is None
+
+
 def make_run(root: Path, name: str) -> RunDir:
     run = RunDir(root / name)
     run.path.mkdir(parents=True)
@@ -70,6 +80,13 @@ def test_runs_are_found_by_name_beginning_or_as_the_latest(tmp_path: Path) -> No
     for wrong in ("demo", "nothing"):
         with pytest.raises(TrainboxError):
             find_run(tmp_path, wrong)
+
+
+def test_the_time_of_a_run_is_that_of_its_attempts() -> None:
+    """A night between a stop and the resumption is no time of training."""
+    again = {**START, "time": 50_000.0, "attempt": 2}
+    events = [START, step(1, 2.0), end("stopped"), again, {**step(2, 1.0, 2), "time": 50_003.0}]
+    assert state_from_events("r", events, locked=True).seconds == 13.0
 
 
 def test_those_who_look_leave_no_mark_and_meet_none(tmp_path: Path) -> None:
