@@ -110,6 +110,10 @@ def rule_no_nvidia(report: Report, found: Found) -> Iterator[Evidence]:
     """A machine of another make, or without a GPU, is told to bring an NVIDIA GPU."""
     if not has_no_nvidia(report, found):
         return
+    words = found.get("no-gpu-own-words", ())
+    missed = tuple(match for match in words if "nvidia" in match.line_lowered)
+    if "intel-graphics" in found and missed:
+        yield Evidence("no_nvidia_gpu", 0.6, "", missed[:1], "no-nvidia")
     if "needs-cuda" in found:
         yield Evidence("no_nvidia_gpu", 0.85, "", tuple(found["needs-cuda"][:1]), "no-nvidia")
     for match in found.get("no-gpu-prose", ()):

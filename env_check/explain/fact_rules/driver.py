@@ -131,7 +131,8 @@ def rule_mig(report: Report, found: Found) -> Iterator[Evidence]:
     count = report.device_count
     devices = [match for match in mig if re.search(r"device\s+\d+:", match.line_lowered)]
     several = len(devices) > 1 or any(
-        re.search(r"\b[2-7] mig\b|mig-[^\s,]+,\s?mig-", match.line_lowered) for match in mig
+        re.search(r"\b[2-7] mig\b|\bmig=[2-7]\b|mig-[^\s,]+,\s?mig-", match.line_lowered)
+        for match in mig
     )
     alone = count == 0 or (count == 1 and several) or (several and "only-first" in found)
     if mig and (alone or failing):
