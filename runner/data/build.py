@@ -129,6 +129,14 @@ def _template_report(template: ChatTemplate | None, taken: Sequence[Taken]) -> T
 TOO_LONG = {"data-too-long", "data-truncated-away"}
 
 
+def _fix_of_empty(report: SourceReport) -> str:
+    if not report.dropped:
+        return "write rows into it, or take it out of the job"
+    if report.dropped.keys() <= TOO_LONG:
+        return "raise `data.max_length`"
+    return "run `trainbox data JOB` with `data.on_bad_row: error` to see each fault"
+
+
 def _refuse_empty(taken: Sequence[Taken], where: Callable[[str], Where]) -> None:
     """Refuse a source of which no row is left."""
     empty = [
@@ -137,9 +145,7 @@ def _refuse_empty(taken: Sequence[Taken], where: Callable[[str], Where]) -> None
             what=f"no row of `{one.report.path}` can be used ({_reasons(one.report)})",
             where=where(f"{one.source.key}.path"),
             why="there is nothing to train on in it",
-            fix="raise `data.max_length`"
-            if one.report.dropped.keys() and one.report.dropped.keys() <= TOO_LONG
-            else "run `trainbox data JOB` with `data.on_bad_row: error` to see each fault",
+            fix=_fix_of_empty(one.report),
         )
         for one in taken
         if one.stop == one.first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from runner.data.sketch import BANDS
 from runner.data.spool import Spool
 
 PAIRS_SHOWN = 3  # of each kind
+KINDS = ("exact", "same_words", "near", "question")  # of repetition, closest first
 
 Indices = npt.NDArray[np.intp]
 Keys = npt.NDArray[np.uint64]
@@ -23,12 +25,14 @@ class Repeats:
     """How many samples repeat another one, each counted once, by how closely.
 
     `exact` are the same tokens and loss, `same_words` differ in case, white space or punctuation
-    alone, `near` share most word triples (see runner.data.sketch).
+    alone, `near` share most word triples (see runner.data.sketch), `question` ask what a sample of
+    the other split asks, and are answered otherwise.
     """
 
     exact: int
     same_words: int
     near: int
+    question: int
     pairs: dict[str, list[tuple[int, int]]]  # kind → the first (sample, the one it repeats)
 
 
@@ -43,8 +47,9 @@ def inside(spool: Spool, samples: Indices) -> Repeats:
 
 def between(spool: Spool, samples: Indices, others: Indices) -> Repeats:
     """Find samples that repeat one of another split."""
-    found = (_in_others(keys[samples], keys[others], others) for keys in _columns(spool))
-    return _gather(samples, found)
+    questions = spool.column("answers", np.uint64).reshape(-1, 3)[:, 0]
+    columns = itertools.chain(_columns(spool), [questions])
+    return _gather(samples, (_in_others(keys[samples], keys[others], others) for keys in columns))
 
 
 def _columns(spool: Spool) -> Iterator[Keys]:
@@ -77,10 +82,10 @@ def _in_others(keys: Keys, other_keys: Keys, others: Indices) -> Found:
 def _gather(samples: Indices, columns: Iterator[Found]) -> Repeats:
     """Count each sample under the closest kind of repetition that was found."""
     taken = np.zeros(len(samples), dtype=np.bool_)
-    counts = {"exact": 0, "same_words": 0, "near": 0}
+    counts = dict.fromkeys(KINDS, 0)
     pairs: dict[str, list[tuple[int, int]]] = {kind: [] for kind in counts}
     for number, found in enumerate(columns):
-        kind = ("exact", "same_words", "near")[min(number, 2)]
+        kind = KINDS[min(number, 2)] if number <= BANDS + 1 else "question"
         new = np.flatnonzero((found >= 0) & ~taken)
         taken[new] = True
         counts[kind] += len(new)

@@ -114,9 +114,9 @@ KINDS = {
         "set `data.chat_template` to a .jinja file, or train on `prompt_completion` strings",
     ),
     "data-lost-turn": FaultKind(
-        "the chat template leaves an answer out of the text",
-        "the model would learn to say nothing",
-        "set `data.chat_template` to a template that takes content as a string",
+        "the chat template leaves an answer out of the text, or alters it",
+        "the model would learn to say nothing, or something else",
+        "set `data.chat_template` to one that writes the content of a turn, a string, as it is",
     ),
     "data-mask": FaultKind(
         "the assistant turns cannot be found in the rendered chat template",

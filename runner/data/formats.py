@@ -23,7 +23,7 @@ from typing import Any
 from runner.data.checked_text import check_text, is_fine
 from runner.data.faults import RowFault, kind_of, shown_name, shown_names
 from runner.data.guess import format_hint, role_hint
-from runner.data.pairs import chat_pair, is_scored_lower, text_pair
+from runner.data.pairs import chat_pair, is_same, is_scored_lower, text_pair
 from runner.data.sample import Chat, Message, Sample, Text
 from runner.spec import Format
 
@@ -154,7 +154,7 @@ class Converter:
                 (self._side(chosen, "chosen"), self._side(rejected, "rejected")),
                 is_bare=isinstance(prompt, str),
             )
-        if pair.chosen == pair.rejected:
+        if is_same(pair):
             raise RowFault("data-same-pair")
         return replace(pair, is_scored_lower=True) if is_scored_lower(row) else pair
 
@@ -167,9 +167,10 @@ class Converter:
             return row[column]
         near = difflib.get_close_matches(column, list(row), n=1)
         hint = f"; nearest is {shown_name(near[0])}" if near else ""
-        if any(key.strip(" \t\ufeff").lower() == column.lower() for key in row):
-            hint = "; one of its columns differs from it in spaces or capitals alone"
         fix = format_hint(row, self.format)
+        if any(_folded(key) == _folded(column) for key in row):
+            hint = "; one of its columns differs from it in spaces or capitals alone"
+            fix = fix or self._mapping(row)
         if not fix and not any(key.strip().isidentifier() for key in row):
             fix = "begin a table with a line that names its columns"
         raise RowFault(
@@ -177,6 +178,14 @@ class Converter:
             f"no {shown_name(column)}{hint}; the row has {shown_names(list(row))}",
             fix,
         )
+
+    def _mapping(self, row: dict[str, Any]) -> str:
+        """Return the line that reads columns in other capitals; '' where names have spaces."""
+        known = {_folded(name): name for name in self.names}
+        pairs = [f"{known[_folded(key)]}: {key}" for key in row if _folded(key) in known]
+        if not all(key.isidentifier() for key in row):
+            return ""
+        return f"write `columns: {{{', '.join(pairs)}}}` at {{key}}"
 
     def _optional_text(self, row: dict[str, Any], name: str) -> str:
         value = row.get(self.names[name])
@@ -246,6 +255,10 @@ class Converter:
             unread = (key for key in turn if key not in (role_key, text_key))
             self.ignored_keys.update(key for key in unread if turn[key] is not None)
         return {"role": roles[role], "content": check_text(turn[text_key], f"{field}.{text_key}")}
+
+
+def _folded(name: str) -> str:
+    return name.strip(" \t\ufeff").lower()
 
 
 def unknown_columns(format: Format, columns: Mapping[str, str] | None) -> list[str]:

@@ -47,18 +47,24 @@ def format_hint(row: Mapping[str, Any], format: str) -> str:
         if name == format or not all(column in row for column in needed):
             continue
         if name in ("messages", "sharegpt"):
-            return _turns_hint(needed[0], row[needed[0]], format)
+            return _staged(_turns_hint(needed[0], row[needed[0]], format), format)
         stage = " and `stage: dpo`" if name == "preference" else ""
-        return f"write `format: {name}` at {{key}}{stage}: the rows have its columns"
+        hint = _staged(f"write `format: {name}` at {{key}}{stage}", format)
+        return f"{hint}: the rows have its columns"
     for column, value in row.items():
         if column.isidentifier() and (hint := _turns_hint(column, value, format)):
-            return hint
+            return _staged(hint, format)
     question = next((name for name in _QUESTIONS if name in row), None)
     answer = next((name for name in _ANSWERS if name in row), None)
     if question and answer:
         columns = f"{{instruction: {question}, output: {answer}}}"
-        return f"write `format: alpaca` and `columns: {columns}` at {{key}}"
+        return _staged(f"write `format: alpaca` and `columns: {columns}` at {{key}}", format)
     return ""
+
+
+def _staged(hint: str, format: str) -> str:
+    """Return a hint with the stage of rows that are no pairs, where the job trains on pairs."""
+    return f"{hint} and `stage: sft`" if hint and format == "preference" else hint
 
 
 def _turns_hint(column: str, value: Any, format: str) -> str:

@@ -111,6 +111,8 @@ def _explained(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
         return "lines end with CR alone", "convert the line ends: tr '\\r' '\\n'"
     if error.msg.startswith("Extra data") and at == "{":
         return "two objects on one line", "begin a new line for each"
+    if error.msg.startswith("Extra data"):
+        return "something behind the object", "take it out: a line holds one object and no more"
     return _reason(error), ""
 
 
@@ -283,7 +285,7 @@ def _broken(window: _Window, reason: str, position: int | None = None) -> DataEr
 
 def _list_fix(text: str, *, is_lines: bool) -> str:
     """Return how to make a list of rows of an object."""
-    if inner := re.match(r'\{\s*"(\w{1,40})"\s*:\s*\[\s*\{', text):
+    if inner := re.match(r'(?:\{\s*"\w{1,40}"\s*:\s*)*\{\s*"(\w{1,40})"\s*:\s*\[\s*\{', text):
         return f"write the list under `{inner[1]}` alone: [ {{…}}, {{…}} ]"
     if re.match(r'\{\s*"[^"]{1,80}"\s*:\s*[\[{]', text):
         return 'write rows, not columns: DataFrame.to_json(…, orient="records", lines=True)'

@@ -10,6 +10,7 @@ from runner.data.faults import RowFault
 from runner.data.sample import Message, Pair
 
 SHORT_PROMPT = 20  # characters
+ADD = "add `prompt`, or begin `chosen` and `rejected` with the question"
 # Columns of preference data sets that hold how good the two answers were found.
 SCORES = ("score_{}", "{}_score", "{}-rating", "{}_rating", "rating_{}", "reward_{}", "{}_reward")
 
@@ -26,7 +27,7 @@ def text_pair(prompt: str | None, chosen: str, rejected: str) -> Pair:
         return _prompted_pair(check_text(prompt, "prompt"), chosen, rejected)
     shared = _common_length(chosen, rejected)
     if not chosen[:shared].strip():
-        raise RowFault("data-missing-column", "no `prompt`, and no first words in common")
+        raise RowFault("data-missing-column", "no `prompt`, and no first words in common", ADD)
     if 0 < shared < max(len(chosen), len(rejected)) and chosen[shared - 1] == " ":
         shared -= 1  # the space belongs to the answer, as in trl.extract_prompt
     return Pair(chosen[:shared], chosen[shared:], rejected[shared:])
@@ -75,8 +76,15 @@ def chat_pair(
         if not answer or answer[-1]["role"] != "assistant":
             raise RowFault("data-no-assistant", f"{name} must end with an assistant turn")
     if not context:
-        raise RowFault("data-missing-column", "no `prompt`, and no first turns in common")
+        raise RowFault("data-missing-column", "no `prompt`, and no first turns in common", ADD)
     return Pair(context, *answers, is_prompt_repeated=is_repeated)
+
+
+def is_same(pair: Pair) -> bool:
+    """Say whether the two answers are equal but for white space around them."""
+    if isinstance(pair.chosen, str) and isinstance(pair.rejected, str):
+        return pair.chosen.strip() == pair.rejected.strip()
+    return pair.chosen == pair.rejected
 
 
 def is_scored_lower(row: Mapping[str, Any]) -> bool:

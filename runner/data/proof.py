@@ -24,6 +24,7 @@ _BETWEEN = {
     "exact": "in_other_split",
     "same_words": "same_words_in_other_split",
     "near": "near_in_other_split",
+    "question": "question_in_other_split",
 }
 
 

@@ -63,6 +63,7 @@ class SplitReport:
     in_other_split: int = 0  # eval alone: samples that are in the training split too
     same_words_in_other_split: int = 0
     near_in_other_split: int = 0
+    question_in_other_split: int = 0  # that ask what one of it asks, and are answered otherwise
     answered_otherwise: int = 0  # samples whose question an earlier one answers otherwise
     reversed_pairs: int = 0  # whose chosen and rejected answers are an earlier one's, exchanged
     one_answer: int = 0  # samples with one and the same answer, where these are far too many
@@ -190,6 +191,7 @@ _BETWEEN = {
     "in_other_split": "are in the training data too",
     "same_words_in_other_split": "are in the training data but for case, spaces or punctuation",
     "near_in_other_split": "are nearly in the training data",
+    "question_in_other_split": "ask a question of the training data, answered otherwise",
 }
 
 

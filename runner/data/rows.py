@@ -5,6 +5,7 @@ A row that cannot be read is handed on as a RowFault; a file that cannot be read
 
 from __future__ import annotations
 
+import codecs
 import functools
 import gzip
 import io
@@ -108,10 +109,10 @@ def _check_bytes(path: Path, label: str, where: Where) -> DataError | None:
             why="there is nothing to train on without it",
             fix=f"chmod u+r {label}" if isinstance(error, PermissionError) else "write it again",
         )
-    if not head:
+    if head in (b"", codecs.BOM_UTF8):
         return DataError(
             id="data-empty-file",
-            what=f"`{label}` is empty (0 bytes)",
+            what=f"`{label}` is empty" + (" but for a byte order mark" if head else " (0 bytes)"),
             where=where,
             why="there is nothing to train on in it",
             fix="write the data into it, or take it out of the job",

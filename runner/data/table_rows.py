@@ -37,12 +37,16 @@ def read_csv(
                 yield Row(line, dict(zip(header, fields, strict=True)), sum(map(len, fields)))
             line = reader.line_num + 1
     except csv.Error as error:
+        has_bare_returns = "new-line character" in str(error)
         raise DataError(
             id="data-bad-csv",
-            what=f"not valid CSV: {error}",
+            what="not valid CSV: "
+            + ("lines end with CR alone" if has_bare_returns else str(error)),
             where=Where(file=label, line=line),
-            why="a quote that is not closed swallows the rows after it",
-            fix='write a quote inside a quoted field as ""',
+            why="it is not clear where a row ends",
+            fix="convert the line ends: tr '\\r' '\\n'"
+            if has_bare_returns
+            else 'close each quote, and write a quote inside a quoted field as ""',
         ) from None
 
 

@@ -143,7 +143,9 @@ class Turns:
     def _by_turn(self, text: str, messages: Sequence[Message], index: int) -> Turn:
         turn = self._by_sentinel(text, messages, index) or self._by_prefix(text, messages, index)
         if turn is None:
-            raise RowFault("data-mask", f"turn {index + 1} of {len(messages)}")
+            is_there = answer_words(messages[index]) in text
+            kind = "data-mask" if is_there else "data-lost-turn"
+            raise RowFault(kind, f"turn {index + 1} of {len(messages)}")
         return turn
 
     def _by_sentinel(self, text: str, messages: Sequence[Message], index: int) -> Turn | None:
