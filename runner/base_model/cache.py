@@ -46,7 +46,7 @@ def require_space(folder: Path, num_bytes: int, *, purpose: str) -> None:
     if free_bytes < num_bytes:
         raise BackendError(
             id="cache-disk-full",
-            what=f"{purpose} needs {num_bytes:,} bytes, {free_bytes:,} are free",
+            what=f"{purpose} needs {num_bytes / 1e6:,.1f} MB, {free_bytes / 1e6:,.1f} MB are free",
             where=str(folder),
             why="the work would stop half-way",
             fix="free some space, or set TRAINBOX_CACHE (HF_HOME for hub models) to a larger disk",

@@ -88,7 +88,7 @@ def explain_failure(pinned: Wheel, output: str) -> BackendError:
     if "No space left on device" in output or "Disk quota exceeded" in output:
         return BackendError(
             id="cache-disk-full",
-            what=f"no space left for {name} ({pinned.num_bytes:,} bytes)",
+            what=f"no space left for {name} ({pinned.num_bytes / 1e6:,.1f} MB)",
             why="the download stopped half-way; nothing half was left behind",
             fix="free some space, or set TRAINBOX_CACHE to a larger disk",
         )
