@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.levers import decide_attention, decide_levers
+from runner.errors import PlanError
+from runner.levers import Levers, decide_attention, decide_levers
 from runner.machine import Gpu
 from runner.memory.architecture import Architecture
 from runner.memory.cards import Card, card_of
-from runner.memory.choose import ENOUGH_TOKENS, Step, choose_step
+from runner.memory.choose import ENOUGH_TOKENS, Policy, Step, choose_step, every_n_policies
 from runner.memory.estimate import Estimate, estimate
 from runner.memory.of_job import job_settings
 from runner.memory.settings import Settings
@@ -19,7 +20,7 @@ from runner.spec import Job, Train
 # Tokens of one micro-batch (padded) that `auto` aims at where no estimate chooses: on a CPU, more
 # gains nothing and costs memory; on a card whose model's memory is not known, a middle way.
 MICRO_BATCH_TOKENS = {"cuda": 8192, "cpu": 2048}
-CHECKPOINT_EVERY_N = 2
+CHECKPOINT_EVERY_N = 2  # where no estimate chooses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,11 @@ def decide_training(
     Args:
         longest: tokens of the longest row.
         arch: None where the model's memory is not known.
+
+    Raises:
+        PlanError: the job asks for something that its model or device cannot have.
     """
+    _check_every_n(job.train)
     device = "cuda" if gpu else "cpu"
     fields: dict[str, Any] = {"device": device} | _kernels(job, gpu, arch, decide)
     card = card_of(gpu) if gpu else None
@@ -70,6 +75,7 @@ def decide_training(
             "full" if gpu else "off",
             "saves device memory" if gpu else "memory is not short on a CPU",
         ),
+        "checkpoint_every_n": _every_n(job.train),
     }
 
 
@@ -79,6 +85,7 @@ def training_settings(job: Job, fields: dict[str, Any], longest: int) -> Setting
     Args:
         fields: of a TrainingPlan.
     """
+    levers: Levers = fields["levers"]
     return job_settings(
         job,
         micro_batch_size=fields["micro_batch_size"],
@@ -90,6 +97,10 @@ def training_settings(job: Job, fields: dict[str, Any], longest: int) -> Setting
         attn_implementation=fields["attn_implementation"],
         compute_dtype=fields["compute_dtype"],
         packing=fields["packing"],
+        head=levers.loss_head,
+        holds_dense_base=levers.dense_base,
+        fuses_adapters=levers.fused_adapters,
+        casts_inputs=not levers.uncast_inputs,
     )
 
 
@@ -99,7 +110,6 @@ def _kernels(
     """Resolve what neither data nor memory decides."""
     levers = decide_levers(job, gpu, arch, decide)
     return {
-        "checkpoint_every_n": CHECKPOINT_EVERY_N,
         "levers": levers,
         "attn_implementation": decide_attention(job, levers, arch, decide),
         "compute_dtype": decide(
@@ -134,7 +144,8 @@ def _decide_by_memory(
             "micro_batch_size": step.micro_batch_size,
             "gradient_accumulation_steps": _accumulation(train, step.micro_batch_size),
             "optim": step.optim,
-            "gradient_checkpointing": step.checkpointing,
+            "gradient_checkpointing": step.policy.checkpointing,
+            "checkpoint_every_n": step.policy.every_n,
         }
 
     def predict(step: Step) -> Estimate:
@@ -143,7 +154,7 @@ def _decide_by_memory(
 
     step, is_found = choose_step(
         _allowed_micro_batches(train),
-        _allowed(train.gradient_checkpointing, ("off", "every_n", "full")),
+        _allowed_policies(train, arch.num_layers),
         _allowed(train.optim, ("adamw_torch_fused", "adamw_8bit")),
         longest * (2 if job.stage == "dpo" else 1),
         card.memory_bytes,
@@ -167,17 +178,45 @@ def _decide_by_memory(
         (
             "train.gradient_checkpointing",
             train.gradient_checkpointing,
-            step.checkpointing,
+            step.policy.checkpointing,
             reason,
         ),
         ("train.optim", train.optim, step.optim, reason),
     ):
         decide(key, wanted, value, why)
+    if step.policy.checkpointing == "every_n":
+        decide("train.checkpoint_every_n", train.checkpoint_every_n, step.policy.every_n, reason)
     return fields
 
 
 def _allowed(wanted: str, choices: Sequence[str]) -> Sequence[str]:
     return choices if wanted == "auto" else (wanted,)
+
+
+def _allowed_policies(train: Train, num_layers: int) -> list[Policy]:
+    kinds = _allowed(train.gradient_checkpointing, ("off", "every_n", "full"))
+    policies = [Policy(checkpointing=kind) for kind in kinds if kind != "every_n"]
+    if "every_n" in kinds:
+        is_free = train.checkpoint_every_n == "auto"
+        given = Policy(checkpointing="every_n", every_n=_every_n(train))
+        policies += every_n_policies(num_layers) if is_free else [given]
+    return policies
+
+
+def _check_every_n(train: Train) -> None:
+    given, policy = train.checkpoint_every_n, train.gradient_checkpointing
+    if given != "auto" and policy in ("off", "full"):
+        raise PlanError(
+            id="plan-lever",
+            what=f"`train.checkpoint_every_n` is {given} with `gradient_checkpointing: {policy}`",
+            why="the number would have no effect",
+            fix="write `gradient_checkpointing: every_n`, or leave the number out",
+        )
+
+
+def _every_n(train: Train) -> int:
+    every_n = train.checkpoint_every_n
+    return CHECKPOINT_EVERY_N if every_n == "auto" else every_n
 
 
 def _allowed_micro_batches(train: Train) -> Sequence[int]:

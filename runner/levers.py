@@ -36,6 +36,7 @@ class Levers:
     loss_head: str = "trl"  # one_pass | trl
     dense_base: bool = False
     fused_adapters: bool = False
+    uncast_inputs: bool = False
     compile: bool = False
     tf32: bool = False
 
@@ -67,6 +68,7 @@ def decide_levers(job: Job, gpu: Gpu | None, arch: Architecture | None, decide: 
         "loss_head": _loss_head(job, gpu, arch),
         "dense_base": _dense_base(job, gpu, arch),
         "fused_adapters": _fused_adapters(job),
+        "uncast_inputs": _uncast_inputs(job),
         "compile": _compile(gpu),
         "tf32": _tf32(job, gpu),
     }
@@ -151,6 +153,26 @@ def _fused_adapters(job: Job) -> Choice:
         reason = "dropout and DoRA need PEFT's own layers"
         return Choice(value=False, reason=reason, is_possible=False)
     return Choice(value=True, reason="base and adapter in one function, no copies between")
+
+
+def _uncast_inputs(job: Job) -> Choice:
+    if job.method == "full":
+        return Choice(value=False, reason="there is no adapter", is_possible=False)
+    if _compute_dtype(job) == "float32":
+        reason = "computed in float32, as the adapters are"
+        return Choice(value=False, reason=reason, is_possible=False)
+    if job.lora.use_dora:
+        reason = "DoRA's norms would be computed in 16 bit"
+        return Choice(value=False, reason=reason, is_possible=False)
+    if job.lora.dropout:
+        return Choice(value=False, reason="dropout would draw and round otherwise")
+    return Choice(value=True, reason="autocast narrows what PEFT would widen: the same bits")
+
+
+def _compute_dtype(job: Job) -> str:
+    """Return the type of the computation: that of the autocast."""
+    wanted = job.quantization.compute_dtype
+    return job.model.dtype if wanted == "auto" else wanted
 
 
 def _compile(gpu: Gpu | None) -> Choice:

@@ -171,6 +171,7 @@ def build_plan(
         "max_steps": steps,
         "optim": training.optim,
         "gradient_checkpointing": training.gradient_checkpointing,
+        "checkpoint_every_n": training.checkpoint_every_n,
     }
     return Plan(
         run_id=run_id,

@@ -126,4 +126,8 @@ def smallest_step(job: Job) -> Settings:
         attn_implementation="sdpa",
         compute_dtype=job.model.dtype if compute == "auto" else compute,
         packing=False,
+        head="trl",
+        holds_dense_base=False,
+        fuses_adapters=True,
+        casts_inputs=False,
     )

@@ -179,6 +179,8 @@ class Train(Section):
     """Optimiser; auto is adamw_torch_fused."""
     gradient_checkpointing: Literal["auto", "off", "full", "every_n"] = "auto"
     """Recompute activations in the backward pass: less memory, about a third slower."""
+    checkpoint_every_n: Auto | Annotated[int, Field(ge=2)] = "auto"
+    """With gradient_checkpointing every_n: one layer of so many is recomputed; auto by memory."""
     eval_steps: PositiveInt | None = None
     """Measure the held-out loss every so many steps too; null measures before and after only."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
@@ -200,6 +202,8 @@ class Speed(Section):
     """Hold a 4-bit base dequantised: the same values, more memory (method `qlora` only)."""
     fused_adapters: Literal["auto"] | bool = "auto"
     """Compute base and adapter of a layer as one function, without dropout and DoRA."""
+    uncast_inputs: Literal["auto"] | bool = "auto"
+    """Leave the input of an adapted layer in 16 bit; PEFT copies it to the adapters' float32."""
     compile: Literal["auto"] | bool = "auto"
     """Compile the decoder layers (GPU); the first step is minutes later, the others faster."""
     tf32: Literal["auto"] | bool = "auto"

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     # Without weights in the cache the plan has no hash of them yet: `train` computes it.
     plan = plan_of(resolved, planned_model(resolved.model), run_id="(plan)")
     arch = find_architecture(resolved.model.config)
-    memory = loaded.job, asdict(plan.training), plan.memory, arch
+    memory = loaded.job, vars(plan.training), plan.memory, arch
     folder = resolved.model.folder
     longest = plan.memory.length if plan.memory else plan.train_data.longest
     traced = _traced(args, *memory[:2], longest, folder, arch)

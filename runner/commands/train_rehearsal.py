@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 
 from runner.backends.base import Backend
 from runner.commands.plan_memory import gib
@@ -66,7 +65,7 @@ def _changes(plan: Plan, resolved: Resolved) -> list[str]:
     arch = find_architecture(resolved.model.config)
     if card is None or arch is None or plan.memory is None:
         return []
-    fields = asdict(plan.training)
+    fields = vars(plan.training)
     settings = training_settings(resolved.loaded.job, fields, plan.memory.length)
     effective = fields["micro_batch_size"] * fields["gradient_accumulation_steps"]
     found = advise(arch, settings, card, effective_batch_size=effective)

@@ -49,7 +49,7 @@ def forecast(
     settings = None
     if arch is not None:
         longest = plan.memory.length if plan.memory else train.longest
-        settings = training_settings(job, asdict(plan.training), longest)
+        settings = training_settings(job, vars(plan.training), longest)
     share = forward_share(arch, settings, mean) if arch and settings else FORWARD_SHARE
     seconds, basis = _measured(plan, runs, train_tokens + eval_tokens * share)
     if seconds is None and arch is not None and settings is not None:

@@ -66,6 +66,7 @@ def likeness_of(plan: dict[str, Any]) -> dict[str, Any]:
                     "device",
                     "micro_batch_size",
                     "gradient_checkpointing",
+                    "checkpoint_every_n",
                     "attn_implementation",
                     "compute_dtype",
                     "packing",

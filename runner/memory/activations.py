@@ -28,21 +28,22 @@ class Activations:
 def measure_activations(arch: Architecture, settings: Settings) -> Activations:
     """Run the end of the model forwards and backwards on a tape.
 
-    Layers are alike: the last ones are run, what the others keep is counted.
+    Layers are alike: the last two are run, below them one that is recomputed where neither is, and
+    what the others keep is counted.
     """
     flags = [_is_checkpointed(settings, index) for index in range(arch.num_layers)]
-    num_run = min(arch.num_layers, max(2, settings.every_n))
+    run = flags[-2:] if any(flags[-2:]) or not any(flags) else [True, *flags[-2:]]
     tape = Tape()
     layer, head = Layer(tape, arch, settings), Head(tape, arch, settings)
     mask = _mask(tape, settings)
     x = tape.leaf(float(settings.tokens) * arch.hidden, settings.stream_itemsize)
     embedded = before_last = tape.live
     kept: dict[bool, float] = {}
-    for is_checkpointed in flags[-num_run:]:
+    for is_checkpointed in run:
         before_last = tape.live
         x = _run(tape, layer, x, is_checkpointed)
         kept[is_checkpointed] = tape.live - before_last
-    elsewhere = sum(kept[flag] for flag in flags[:-num_run])
+    elsewhere = sum(kept[flag] for flag in flags) - sum(kept[flag] for flag in run)
     if settings.offloads_checkpoints:
         elsewhere = 0.0
     forward_peak, at_head = tape.peak, tape.live

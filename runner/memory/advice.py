@@ -8,7 +8,6 @@ from typing import Any
 
 from runner.memory.architecture import Architecture
 from runner.memory.cards import Card
-from runner.memory.choose import SPEED
 from runner.memory.estimate import estimate
 from runner.memory.fit import FITS, judge
 from runner.memory.settings import Adapter, Quantization, Settings
@@ -89,14 +88,14 @@ def _single_changes(settings: Settings, effective_batch_size: int) -> Iterator[C
     if settings.attention == "eager":
         yield ("model.attn_implementation=sdpa",), "none", Edit(attention="masked")
     yield from _smaller_batches(settings, effective_batch_size)
-    for policy, harm in (("every_n", "a sixth slower"), ("full", "a third slower")):
-        if SPEED[policy] < SPEED[settings.checkpointing]:
-            yield ((f"train.gradient_checkpointing={policy}",), harm, Edit(checkpointing=policy))
+    yield from _more_checkpointing(settings)
     if adapter and adapter.dropout:
         yield ("lora.dropout=0.0",), "no dropout", Edit(adapter=replace(adapter, dropout=0.0))
     if "8bit" not in settings.optimizer:
         yield ("train.optim=adamw_8bit",), "moments in 8 bits", Edit(optimizer="adamw_8bit")
-    if adapter and quantization is None:
+    if settings.method == "qlora" and quantization is None:
+        yield ("speed.dense_base=false",), "slower steps", Edit(quantization=FOUR_BIT)
+    elif adapter and quantization is None:
         yield ("method=qlora",), "the base in 4 bits", Edit(method="qlora", quantization=FOUR_BIT)
     if adapter and adapter.r > SMALL_RANK:
         halved = replace(adapter, r=adapter.r // 2)
@@ -119,6 +118,21 @@ def _single_changes(settings: Settings, effective_batch_size: int) -> Iterator[C
             "longer samples are cut",
             Edit(length=half),
         )
+
+
+def _more_checkpointing(settings: Settings) -> Iterator[Changed]:
+    """Recompute every second layer, or all."""
+    key, number = "train.gradient_checkpointing", "train.checkpoint_every_n"
+    is_part = settings.checkpointing == "every_n"
+    half = Edit(checkpointing="every_n", every_n=2)
+    if settings.checkpointing == "off":
+        yield (f"{key}=every_n",), "a sixth slower", half
+    if is_part and settings.every_n > 2:
+        yield (f"{number}=2",), "a sixth slower", half
+    if settings.checkpointing != "full":
+        # the number has no meaning there, and a job that gives it is refused
+        keys = (f"{key}=full", f"{number}=auto") if is_part else (f"{key}=full",)
+        yield keys, "a third slower", Edit(checkpointing="full")
 
 
 def _smaller_batches(settings: Settings, effective_batch_size: int) -> Iterator[Changed]:

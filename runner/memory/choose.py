@@ -9,12 +9,26 @@ from runner.memory.estimate import Estimate
 from runner.memory.fit import FITS, judge
 
 # Below about 1500 tokens a micro step a card waits for Python and kernel launches, so a step of T
-# tokens runs at T / (T + 1500) of the speed; recomputing costs a third of the time, every second
-# layer half of that (docs/memory.md).
+# tokens runs at T / (T + 1500) of the speed; recomputing all layers costs 0.39 of the time
+# without, every n-th an n-th of that (docs/memory.md).
 LAUNCH_TOKENS = 1500
-SPEED = {"off": 1.0, "every_n": 0.85, "full": 0.72}
+RECOMPUTE_TIME = 0.39
 ENOUGH_TOKENS = 16_384  # more a micro step gains next to nothing
 SHARE_FOR_AUTO = 0.92  # of the card: what we choose keeps a margin, if it can
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Which layers are computed again in the backward pass."""
+
+    checkpointing: str  # off | every_n | full
+    every_n: int = 2  # has a meaning with every_n
+
+    @property
+    def speed(self) -> float:
+        """The share left of the speed without recomputation."""
+        share = {"off": 0.0, "every_n": 1 / self.every_n, "full": 1.0}[self.checkpointing]
+        return 1 / (1 + RECOMPUTE_TIME * share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +36,21 @@ class Step:
     """One way to run an optimiser step."""
 
     micro_batch_size: int
-    checkpointing: str
+    policy: Policy
     optim: str
+
+
+def every_n_policies(num_layers: int) -> list[Policy]:
+    """Return a policy for each number of layers that can be recomputed: with the least n."""
+    least: dict[int, int] = {}
+    for n in range(2, max(num_layers, 2) + 1):
+        least.setdefault(-(-num_layers // n), n)
+    return [Policy(checkpointing="every_n", every_n=n) for n in least.values()]
 
 
 def choose_step(
     micro_batch_sizes: Sequence[int],
-    policies: Sequence[str],
+    policies: Sequence[Policy],
     optims: Sequence[str],
     row_tokens: int,
     memory_bytes: int,
@@ -48,7 +70,7 @@ def choose_step(
     sizes = enough or [min(micro_batch_sizes)]
     for optim in optims:
         steps = [
-            Step(micro_batch_size=size, checkpointing=policy, optim=optim)
+            Step(micro_batch_size=size, policy=policy, optim=optim)
             for size in sizes
             for policy in policies
         ]
@@ -58,7 +80,11 @@ def choose_step(
                 if judge(estimate(step), int(memory_bytes * share)) == FITS:
                     return step, True
     return (
-        Step(micro_batch_size=min(sizes), checkpointing=_least(policies), optim=optims[0]),
+        Step(
+            micro_batch_size=min(sizes),
+            policy=min(policies, key=lambda policy: policy.speed),
+            optim=optims[0],
+        ),
         False,
     )
 
@@ -66,8 +92,4 @@ def choose_step(
 def speed(step: Step, row_tokens: int) -> float:
     """Return the expected share of the card's full speed."""
     tokens = step.micro_batch_size * row_tokens
-    return tokens / (tokens + LAUNCH_TOKENS) * SPEED[step.checkpointing]
-
-
-def _least(policies: Sequence[str]) -> str:
-    return min(policies, key=lambda policy: SPEED[policy])
+    return tokens / (tokens + LAUNCH_TOKENS) * step.policy.speed

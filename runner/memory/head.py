@@ -11,6 +11,7 @@ from runner.memory.tape import Storage, Tape, Tensor
 
 # trl 1.16, trl/kernels/chunked_logprob.py and trl/trainer/utils.py
 TRL_TOKENS, TRL_VOCABULARY = 4096, 32768
+ONE_PASS_TOKENS = 256  # runner/train/levers/head.py
 # litgpt, chunked_cross_entropy
 LITGPT_TOKENS = 128
 
@@ -28,6 +29,7 @@ class Head:
         self.outputs: Storage | None = None
         kinds: dict[str, Callable[[Tensor], Tensor]] = {
             "trl": self._trl,
+            "one_pass": self._one_pass,
             "hf": self._full_logits,
             "inplace": self._in_place,
             "liger": self._liger,
@@ -80,6 +82,26 @@ class Head:
         shape = x.numel, x.itemsize
         x = tape.made(n * h, x.itemsize, (x,), lambda _: (tape.new(*shape),))  # the scored ones
         return self._fused(x, tile, tile + n * h * FLOAT32, FLOAT32)
+
+    def _one_pass(self, x: Tensor) -> Tensor:
+        """Tiles of 256 tokens by all words; the gradient of the scored tokens is made at once."""
+        tape, h, vocab, n = self.tape, self.arch.hidden, self.arch.vocab, self.scored
+        size, shape = self.itemsize, (x.numel, x.itemsize)
+        x = tape.made(n * h, x.itemsize, (x,), lambda _: (tape.new(*shape),))  # the scored ones
+        weight = Storage(tape, vocab * h * size if self.settings.weight_itemsize != size else 0)
+        grad = tape.new(x.numel, x.itemsize)
+        tape.scratch(min(n, ONE_PASS_TOKENS) * (vocab * (size + FLOAT32) + h * FLOAT32))
+        kept = tape.keep(grad)
+        scored = x.numel, x.itemsize
+        del weight, grad
+
+        def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
+            product = tape.new(scored[0], FLOAT32)  # times what comes from above, in float32
+            if scored[1] == FLOAT32:
+                return (product,)
+            return (tape.new(*scored),)
+
+        return tape.made(1, FLOAT32, (x,), backward)
 
     def _liger(self, x: Tensor) -> Tensor:
         """Liger: chunks of tokens so small that their logits are about as large as x.

@@ -7,7 +7,7 @@ from runner.memory.architecture import Architecture
 from runner.memory.attention import Attention
 from runner.memory.parameters import Linear, layer_linears
 from runner.memory.settings import FLOAT32, Adapter, Settings
-from runner.memory.tape import Backward, Tape, Tensor
+from runner.memory.tape import Backward, Storage, Tape, Tensor
 
 
 class Layer:
@@ -242,11 +242,12 @@ class Layer:
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         """A linear module with its adapter, as peft and bitsandbytes run it."""
-        linear, s = self.linears[name], self.settings
-        out = self._base(x, linear)
-        if s.adapter is None or (s.adapter.targets is not None and name not in s.adapter.targets):
-            return out
-        return self._adapted(x, out, linear)
+        linear, adapter = self.linears[name], self.settings.adapter
+        if adapter is None or (adapter.targets is not None and name not in adapter.targets):
+            return self._base(x, linear)
+        if adapter.is_fused and self.tape.records:
+            return self._fused(x, linear, adapter)
+        return self._adapted(x, self._base(x, linear), linear)
 
     def _base(self, x: Tensor, linear: Linear) -> Tensor:
         tape, s, numel = self.tape, self.settings, self.tokens * linear.outputs
@@ -264,7 +265,8 @@ class Layer:
         tape, s, adapter = self.tape, self.settings, self.settings.adapter
         assert adapter is not None
         itemsize = result.itemsize
-        if adapter.casts_input or not s.autocast:
+        # peft's layers for a quantised base leave it to autocast, where there is one
+        if not s.autocast or (adapter.casts_input and s.quantization is None):
             x = ops.cast(tape, x, adapter.itemsize)
         dropped = ops.dropout(tape, x) if adapter.dropout else x
         if s.autocast:
@@ -277,3 +279,26 @@ class Layer:
         result = ops.add(tape, result, change)
         del change
         return ops.cast(tape, result, itemsize)
+
+    def _fused(self, x: Tensor, linear: Linear, adapter: Adapter) -> Tensor:
+        """Base and adapter in one function, which keeps its input and the narrow product."""
+        tape, s, source = self.tape, self.settings, x.itemsize
+        if s.quantization is not None or s.autocast:
+            x = ops.cast(tape, x, s.compute_itemsize)
+        is_copied = s.quantization is not None or s.weight_itemsize != x.itemsize
+        weight_bytes = linear.numel * x.itemsize * is_copied
+        weight = Storage(tape, weight_bytes)
+        out = tape.new(self.tokens * linear.outputs, x.itemsize)
+        narrow = tape.new(self.tokens * adapter.r, x.itemsize)
+        kept, shape = tape.keep(x, narrow), (x.numel, x.itemsize)
+        del weight, narrow
+
+        def backward(_: Tensor, kept: tuple[Tensor, ...] = kept) -> tuple[Tensor | None, ...]:
+            grad_narrow = tape.new(self.tokens * adapter.r, shape[1])
+            weight = Storage(tape, weight_bytes)
+            grad = tape.new(*shape)
+            del weight, grad_narrow
+            return (grad,)
+
+        out = tape.recorded(out, (x,), backward)
+        return ops.cast(tape, out, source) if s.quantization is not None else out

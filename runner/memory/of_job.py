@@ -20,13 +20,19 @@ def job_settings(
     attn_implementation: str,
     compute_dtype: str,
     packing: bool,
+    head: str,
+    holds_dense_base: bool,
+    fuses_adapters: bool,
+    casts_inputs: bool,
 ) -> Settings:
     """Return the settings of one step of a job.
 
     Args:
         length: tokens of the longest row, padding included.
+        head, holds_dense_base, fuses_adapters, casts_inputs: the levers that memory feels.
     """
-    is_full, is_quantised = job.method == "full", job.method == "qlora"
+    is_full = job.method == "full"
+    is_quantised = job.method == "qlora" and not holds_dense_base
     compute = ITEMSIZE[compute_dtype]
     return Settings(
         method=job.method,
@@ -40,23 +46,28 @@ def job_settings(
         quantization=Quantization(bits=4, double_quant=job.quantization.double_quant)
         if is_quantised
         else None,
-        adapter=None if is_full else _adapter(job),
+        adapter=None
+        if is_full
+        else _adapter(job, is_fused=fuses_adapters, casts_input=casts_inputs),
         optimizer=optim,
         checkpointing=checkpointing,
         every_n=every_n,
         attention=_attention(job, attn_implementation, micro_batch_size, packing),
+        head=head,
         accumulates=accumulation > 1,
         is_deterministic=job.train.deterministic,
     )
 
 
-def _adapter(job: Job) -> Adapter:
+def _adapter(job: Job, *, is_fused: bool, casts_input: bool) -> Adapter:
     targets = job.lora.target_modules
     return Adapter(
         r=job.lora.r,
         targets=None if targets == "all-linear" else tuple(_last_name(name) for name in targets),
         dropout=job.lora.dropout,
         use_dora=job.lora.use_dora,
+        is_fused=is_fused,
+        casts_input=casts_input,
     )
 
 

@@ -24,6 +24,7 @@ class Adapter:
     dropout: float = 0.0
     itemsize: int = FLOAT32
     casts_input: bool = True  # peft since 0.14 casts a layer's input to the adapter's type
+    is_fused: bool = False  # runner/train/levers/adapters.py
     use_dora: bool = False
 
 

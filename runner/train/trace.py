@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
+import types
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -32,9 +33,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.quantizers.base import get_keys_to_not_convert
 from trl.kernels import chunked_logprob
-from trl.trainer.utils import add_fused_lm_head
+from trl.trainer.utils import FusedCausalLMOutput, add_fused_lm_head
 
 from runner.memory.settings import Adapter, Quantization, Settings
+from runner.train.levers.adapters import fuse_adapters, leave_inputs_uncast
+from runner.train.levers.head import LogProbs
 
 DTYPES = {2: torch.bfloat16, 4: torch.float32}
 UNTYPED_LINEAR: Any = Linear4bit  # bitsandbytes has no annotations
@@ -140,10 +143,11 @@ def step(model: Any, settings: Settings) -> None:
     """Run forward, loss and backward once."""
     ids = torch.zeros((settings.rows, settings.length), dtype=torch.long)
     autocast = torch.autocast("cpu", DTYPES[settings.compute_itemsize], settings.autocast)
-    arguments = {"fused_lm_head": True} if settings.head == "trl" else {}
+    is_scored = settings.head in ("trl", "one_pass")
+    arguments = {"fused_lm_head": True} if is_scored else {}
     with autocast:
         outputs = model(input_ids=ids, labels=ids, use_cache=False, **arguments)
-        loss = outputs.loss if settings.head != "trl" else -outputs.log_probs.sum()
+        loss = -outputs.log_probs.sum() if is_scored else outputs.loss
     loss.backward()
 
 
@@ -165,6 +169,8 @@ def build(config_file: str, settings: Settings, fake: Any, num_layers: int | Non
             quantise(model, settings)
         if settings.head == "trl":
             add_fused_lm_head(model)
+        if settings.head == "one_pass":
+            score_in_one_pass(model)
         if settings.adapter is not None:
             model = with_adapter(model, settings.adapter)
     with fake:
@@ -205,6 +211,18 @@ def blank(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
 
 
+def score_in_one_pass(model: Any) -> None:
+    """Stand in for our head, which picks tokens by a mask: without data, all carry loss."""
+
+    def forward(self: Any, *args: Any, labels: Any, fused_lm_head: bool, **kwargs: Any) -> Any:
+        scored = self.base_model(*args, **kwargs).last_hidden_state.flatten(0, 1).clone()
+        head = self.get_output_embeddings()
+        log_probs: Any = LogProbs.apply(scored, head.weight, head.bias, labels.flatten())  # type: ignore[no-untyped-call]
+        return FusedCausalLMOutput(log_probs=log_probs)
+
+    model.forward = types.MethodType(forward, model)
+
+
 def with_adapter(model: Any, adapter: Adapter) -> Any:
     """Put the adapter on, in its own type."""
     wrapped = get_peft_model(
@@ -220,12 +238,17 @@ def with_adapter(model: Any, adapter: Adapter) -> Any:
     for parameter in wrapped.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(DTYPES[adapter.itemsize])
+    if adapter.is_fused:
+        fuse_adapters(wrapped)
+    if not adapter.casts_input:
+        leave_inputs_uncast(wrapped)
     return wrapped
 
 
 def quantise(model: Any, settings: Settings) -> None:
     """Replace the linear modules by 4-bit ones, weights and constants without data."""
     assert settings.quantization is not None
+    model.is_loaded_in_4bit = True  # peft then takes its layers for bitsandbytes'
     kept = get_keys_to_not_convert(model)
     for name, module in list(model.named_modules()):
         if type(module) is not torch.nn.Linear or any(key in name for key in kept):
@@ -283,10 +306,14 @@ def gpu_kernels() -> Iterator[None]:
 
     def nothing(*_: Any, **__: Any) -> None: ...
 
+    is_enabled = torch.is_autocast_enabled
+
     for name, function in (("counted", flash), ("counted_masked", masked)):
         ALL_ATTENTION_FUNCTIONS.register(name, function)
     with (
         mock.patch.object(torch.nn.functional, "dropout", dropout),
+        # without a device it asks for that of cards, which peft's quantised layers do
+        mock.patch.object(torch, "is_autocast_enabled", lambda device="cpu": is_enabled(device)),
         mock.patch.object(chunked_logprob, "_forward_tile", nothing),
         mock.patch.object(chunked_logprob, "_backward_tile", nothing),
         mock.patch.object(chunked_logprob, "_addmm_fp32", nothing),

@@ -37,7 +37,7 @@ def levers(
 def test_an_unknown_model_gets_the_plain_path() -> None:
     """Nothing is assumed of a model whose attention and head are not known."""
     found, attention = levers(None, None)
-    assert found == Levers(fused_adapters=True)
+    assert found == Levers(fused_adapters=True, uncast_inputs=True)
     assert attention == "sdpa"
 
 
@@ -79,6 +79,7 @@ def test_a_small_base_is_held_dequantised_on_a_cpu() -> None:
         ({"method": "lora", "speed": {"dense_base": True}}, "speed.dense_base"),
         ({"lora": {"dropout": 0.1}, "speed": {"fused_adapters": True}}, "speed.fused_adapters"),
         ({"speed": {"compile": True}}, "speed.compile"),
+        ({"lora": {"use_dora": True}, "speed": {"uncast_inputs": True}}, "speed.uncast_inputs"),
         (
             {
                 "model": {"name_or_path": "org/tiny", "attn_implementation": "varlen"},
@@ -95,9 +96,27 @@ def test_what_cannot_be_had_is_refused(sections: dict[str, Any], key: str) -> No
     assert caught.value.id == "plan-lever" and f"`{key}`" in caught.value.what
 
 
+@pytest.mark.parametrize(
+    ("sections", "is_uncast"),
+    [
+        ({}, True),
+        ({"model": {"name_or_path": "org/tiny", "dtype": "float32"}}, False),
+        ({"quantization": {"compute_dtype": "float32"}}, False),
+        ({"lora": {"dropout": 0.1}}, False),
+        ({"lora": {"dropout": 0.1}, "speed": {"uncast_inputs": True}}, True),
+        ({"lora": {"use_dora": True}}, False),
+        ({"method": "full"}, False),
+    ],
+)
+def test_inputs_stay_narrow_where_the_bits_are_the_same(
+    sections: dict[str, Any], is_uncast: bool
+) -> None:
+    """Where autocast narrows again what PEFT widened, and nothing happens between."""
+    assert levers(None, arch(), **sections)[0].uncast_inputs == is_uncast
+
+
 def test_plans_of_before_trained_without_levers() -> None:
     """A plan.json without the field reads as the plain path."""
     assert PLAIN.loss_head == "trl"
-    assert not any(
-        (PLAIN.padding_free, PLAIN.dense_base, PLAIN.fused_adapters, PLAIN.compile, PLAIN.tf32)
-    )
+    others = {key: value for key, value in vars(PLAIN).items() if key != "loss_head"}
+    assert len(others) > 5 and not any(others.values())

@@ -16,6 +16,7 @@ from bitsandbytes import functional
 from bitsandbytes.nn.modules import Linear4bit
 from peft.tuners.lora.bnb import Linear4bit as Adapted4bit
 from peft.tuners.lora.layer import Linear as AdaptedLinear
+from peft.tuners.lora.layer import LoraLayer
 
 # Legend: N tokens, I inputs, O outputs, R rank
 
@@ -73,6 +74,13 @@ def fuse_adapters(model: torch.nn.Module) -> int:
     for layer in layers:
         layer.forward = types.MethodType(_forward, layer)
     return len(layers)
+
+
+def leave_inputs_uncast(model: torch.nn.Module) -> None:
+    """Let no LoRA layer copy its input to the adapter's float32, which autocast would undo."""
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False
 
 
 def _is_plain(module: torch.nn.Module) -> bool:

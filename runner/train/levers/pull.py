@@ -8,7 +8,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from runner.plan import Plan
-from runner.train.levers.adapters import fuse_adapters
+from runner.train.levers.adapters import fuse_adapters, leave_inputs_uncast
 from runner.train.levers.head import use_one_pass_head
 
 
@@ -19,6 +19,8 @@ def pull(trainer: Any, plan: Plan) -> None:
         use_one_pass_head(model)
     if levers.fused_adapters:
         fuse_adapters(trainer.model)
+    if levers.uncast_inputs:
+        leave_inputs_uncast(trainer.model)
     if levers.compile:
         compile_layers(model)
 

@@ -62,6 +62,29 @@ def test_one_change_is_enough_or_all_are_added_up() -> None:
     assert hopeless[-1].saved_bytes >= max(change.saved_bytes for change in hopeless[:-1])
 
 
+def test_more_layers_are_recomputed_in_two_steps() -> None:
+    """From every fourth layer to every second, then to all: keys that a job can have together."""
+    changes = advise(
+        LLAMA, replace(QLORA, checkpointing="every_n", every_n=4), card(4), effective_batch_size=16
+    )
+    arguments = [change.arguments for change in changes]
+    assert ("train.checkpoint_every_n=2",) in arguments
+    assert ("train.gradient_checkpointing=full", "train.checkpoint_every_n=auto") in arguments
+    assert "train.checkpoint_every_n=auto" in arguments[-1]
+    assert "train.checkpoint_every_n=2" not in arguments[-1]
+
+
+def test_a_base_held_dequantised_is_put_back_first() -> None:
+    """A base that a lever unpacked is not advised to be quantised, but to stay packed."""
+    dense = replace(QLORA, quantization=None)
+    by_argument = {
+        change.arguments[0]: change
+        for change in advise(LLAMA, dense, card(24), effective_batch_size=16)
+    }
+    assert by_argument["speed.dense_base=false"].saved_bytes > 8 * GIB
+    assert "method=qlora" not in by_argument
+
+
 def test_all_weights_may_become_an_adapter() -> None:
     """Full fine-tuning on a small card is told of LoRA and QLoRA, each with what it saves."""
     changes = advise(LLAMA, FULL, card(24), effective_batch_size=16)

@@ -31,7 +31,19 @@ def test_a_4_bit_base_takes_what_bitsandbytes_takes() -> None:
 @pytest.mark.parametrize(
     ("more", "less"),
     [
-        ({"checkpointing": "off"}, {"checkpointing": "every_n"}),
+        ({"checkpointing": "off"}, {"checkpointing": "every_n", "every_n": 32}),
+        (
+            {"checkpointing": "every_n", "every_n": 8},
+            {"checkpointing": "every_n", "every_n": 4},
+        ),
+        (
+            {"quantization": None, "adapter": Adapter(r=16, targets=None)},
+            {"quantization": None, "adapter": Adapter(r=16, targets=None, is_fused=True)},
+        ),
+        (
+            {"quantization": None, "adapter": Adapter(r=16, targets=None)},
+            {"quantization": None, "adapter": Adapter(r=16, targets=None, casts_input=False)},
+        ),
         ({"checkpointing": "every_n"}, {"checkpointing": "full"}),
         ({"rows": 4}, {"rows": 2}),
         ({"length": 4096}, {"length": 2048}),

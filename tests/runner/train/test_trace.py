@@ -19,6 +19,8 @@ NF4 = Quantization(bits=4, double_quant=True)
 ALL, NARROW = Adapter(r=16, targets=None), Adapter(r=16, targets=None, itemsize=2)
 ATTENTION = Adapter(r=8, targets=("q_proj", "v_proj"), dropout=0.05)
 STEP = Settings(method="qlora", rows=1, length=1024, quantization=NF4, adapter=ALL)
+OURS = replace(ALL, is_fused=True, casts_input=False)
+LORA = replace(STEP, method="lora", quantization=None)
 MODES = {
     "qlora": STEP,
     "qlora-kept": replace(STEP, checkpointing="off"),
@@ -31,6 +33,15 @@ MODES = {
     "lora-padded": replace(
         STEP, method="lora", quantization=None, rows=2, length=512, attention="masked"
     ),
+    "qlora-ours": replace(STEP, adapter=OURS),
+    "qlora-ours-kept": replace(STEP, adapter=OURS, checkpointing="off"),
+    "lora-ours-every-third": replace(LORA, adapter=OURS, checkpointing="every_n", every_n=3),
+    "lora-uncast": replace(LORA, adapter=replace(ALL, casts_input=False), checkpointing="off"),
+    "lora-dropout-uncast": replace(
+        LORA, adapter=replace(ALL, dropout=0.05, casts_input=False), checkpointing="off"
+    ),
+    "qlora-dropout": replace(STEP, adapter=replace(ALL, dropout=0.05), checkpointing="off"),
+    "qlora-one-pass": replace(STEP, adapter=OURS, head="one_pass"),
     "full": replace(STEP, method="full", quantization=None, adapter=None),
     "full-kept": replace(STEP, method="full", quantization=None, adapter=None, checkpointing="off"),
     "full-float32": replace(

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from trl.trainer.utils import add_fused_lm_head
 
 from runner.levers import KEPT_APART
 from runner.train.levers import attention, head
-from runner.train.levers.adapters import fuse_adapters
+from runner.train.levers.adapters import fuse_adapters, leave_inputs_uncast
 from runner.train.levers.dense import hold_dequantised
 from runner.train.levers.pull import compile_layers
 
@@ -160,10 +161,10 @@ def compiled_layers_compute_the_same(folder: str) -> None:
         assert (compiled_gradients[name] - gradient).norm() < 1e-5 * gradient.norm(), name
 
 
-def adapted(folder: str, method: str, **changes: Any) -> Any:
-    quantised = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.float32)
+def adapted(folder: str, method: str, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
+    quantised = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=dtype)
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, quantization_config=quantised if method == "qlora" else None
+        folder, dtype=dtype, quantization_config=quantised if method == "qlora" else None
     )
     torch.manual_seed(4)
     config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", **changes)
@@ -194,6 +195,37 @@ def fused_adapters_equal_pefts(folder: str, method: str, dtype: str) -> None:
         assert fused_gradients[name].dtype == gradient.dtype == torch.float32
         difference = (fused_gradients[name] - gradient).norm() / gradient.norm()
         assert difference < (1e-5 if dtype == "float32" else 0.02), (name, difference)
+
+
+def uncast_inputs_are_the_same_to_the_bit(folder: str, method: str) -> None:
+    learnt_by, copies = [], []
+    for is_uncast in (False, True):
+        model, widened = adapted(folder, method, dtype=torch.bfloat16), Widened()
+        if is_uncast:
+            leave_inputs_uncast(model)
+        with widened:
+            learnt_by.append(learnt(model, "bfloat16"))
+        copies.append(widened.count)
+    (loss, gradients), (uncast_loss, uncast_gradients) = learnt_by
+    assert torch.equal(uncast_loss, loss)
+    for name, gradient in gradients.items():
+        assert uncast_gradients[name].dtype == gradient.dtype == torch.float32
+        assert torch.equal(uncast_gradients[name], gradient), name
+    assert copies[1] <= copies[0] - 14, "one a layer, seven linear layers, twice"
+
+
+class Widened(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the tensors copied to float32."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default:
+            self.count += out.dtype == torch.float32 and args[0].dtype == torch.bfloat16
+        return out
 
 
 def switched_off_is_the_base(folder: str) -> None:

@@ -6,6 +6,7 @@ In float32 1e-5 and less; in bfloat16 what its eight bits leave.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,12 +19,13 @@ from tests.tiny import PUBLIC_NAME, tiny_run
 
 PLAIN = {
     "padding_free": False, "loss_head": "trl", "dense_base": False, "fused_adapters": False,
+    "uncast_inputs": False,
 }  # fmt: skip
 
 
-def hold(trainer: ForkedTrainer, check: str, *arguments: object) -> None:
-    """Run a function of `checks` where torch is imported."""
-    code = f"from tests.runner.train.levers.checks import {check} as check\ncheck(*arguments)"
+def hold(trainer: ForkedTrainer, check: str, *arguments: object, module: str = "checks") -> None:
+    """Run a function of a module of checks where torch is imported."""
+    code = f"from tests.runner.train.levers.{module} import {check} as check\ncheck(*arguments)"
     trainer.run_python(code, *map(str, arguments))
 
 
@@ -77,6 +79,14 @@ def test_fused_adapters_equal_pefts(
     hold(trainer, "fused_adapters_equal_pefts", tiny_model, method, dtype)
 
 
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_uncast_inputs_repeat_the_bits(
+    trainer: ForkedTrainer, tiny_model: Path, method: str
+) -> None:
+    """Narrow inputs give PEFT's loss and gradients to the bit, one copy a layer fewer."""
+    hold(trainer, "uncast_inputs_are_the_same_to_the_bit", tiny_model, method)
+
+
 def test_fused_adapters_switch_off(trainer: ForkedTrainer, tiny_model: Path) -> None:
     """With the adapter off, the model is the base model, to the bit."""
     hold(trainer, "switched_off_is_the_base", tiny_model)
@@ -119,14 +129,22 @@ def test_a_lone_sample_needs_no_kernel(
     assert "padding-free" not in log_of(runs[0])
 
 
-@pytest.mark.parametrize("policy", ["full", "every_n"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"gradient_checkpointing": "full"},
+        {"gradient_checkpointing": "every_n"},
+        {"gradient_checkpointing": "every_n", "checkpoint_every_n": 3},
+    ],
+    ids=["full", "every-second", "every-third"],
+)
 def test_checkpointing_recomputes_the_same(
-    trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path, policy: str
+    trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path, policy: dict[str, Any]
 ) -> None:
     """Recomputed layers, all levers pulled, repeat the losses to the bit."""
     runs = [
-        tiny_run(tmp_path / one, tiny_model, train={"gradient_checkpointing": one})
-        for one in (policy, "off")
+        tiny_run(tmp_path / name, tiny_model, train=train)
+        for name, train in (("less", policy), ("all", {"gradient_checkpointing": "off"}))
     ]
     recomputed, kept = (losses(trainer, run) for run in runs)
     assert recomputed == kept and len(kept) == 4
