@@ -41,7 +41,7 @@ LEVERS = {
     "without fused_adapters": ("speed.fused_adapters=false",),
     "without any lever": (
         "speed.padding_free=false", "speed.loss_head=trl", "speed.dense_base=false",
-        "speed.fused_adapters=false",
+        "speed.fused_adapters=false", "speed.uncast_inputs=false",
     ),
 }  # fmt: skip
 ON_A_CPU = {  # where `auto` is otherwise than on cards
@@ -53,6 +53,7 @@ ON_CARDS = {
     "with compile": ("speed.compile=true",),
     "with full checkpointing": ("train.gradient_checkpointing=full",),
     "with dense_base": ("speed.dense_base=true",),
+    "without uncast_inputs": ("speed.uncast_inputs=false",),  # nothing in float32
     "without tf32": ("speed.tf32=false",),
 }
 COLUMNS = {
