@@ -65,10 +65,14 @@ def push_image(
     """
     tag = release_tag(variant, root, allow_dirty=allow_dirty)
     reference = parse_reference(f"{repository}:{tag}")
-    image = ensure_image(variant, say=say, root=root)
     with connect(timeout_seconds=None) as client:
+        is_insecure = is_plain(reference.host, client.info())
+        with Registry(reference, plain=is_insecure) as registry:
+            # one that does not answer, or lets nobody in, does so before minutes of building
+            registry.manifest(reference.tag)
+        image = ensure_image(variant, say=say, root=root)
         local = client.inspect_image(image)  # type: ignore[no-untyped-call]
-        with Registry(reference, plain=is_plain(reference.host, client.info())) as registry:
+        with Registry(reference, plain=is_insecure) as registry:
             return _push(client, registry, reference, local, say=say, read_all=read_all)
 
 

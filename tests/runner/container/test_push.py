@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runner.container.push import read_progress
+from runner.container.image import VARIANTS
+from runner.container.push import push_image, read_progress
 from runner.errors import BackendError
 
 LAYERS = ["sha256:" + 64 * "a", "sha256:" + 64 * "b", "sha256:" + 64 * "c"]
@@ -30,3 +31,13 @@ def test_an_error_in_between_ends_it() -> None:
     lines = [*LINES[:3], {"errorDetail": {}, "error": "denied: no access"}]
     with pytest.raises(BackendError, match="registry-no-login"):
         read_progress(lines, "a/b:1", LAYERS, print)
+
+
+@pytest.mark.docker
+def test_a_registry_that_does_not_answer_is_found_before_the_build(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Minutes of building for a name that was misspelt would be wasted."""
+    monkeypatch.setattr("runner.container.push.ensure_image", lambda *_, **__: pytest.fail("built"))
+    with pytest.raises(BackendError, match="registry-no-answer"):
+        push_image(VARIANTS["cpu"], "127.0.0.1:9/name", say=print, allow_dirty=True)
