@@ -200,7 +200,7 @@ class _Watch:
             self._file = "-".join(found["path"].split("/")[-1].split("-")[:2])
             self._trouble = ""
         elif found := RETRYING.search(line):
-            self._trouble = f", no answer, {found['left']} more tries"
+            self._trouble = f", no answer, tries left: {found['left']}"
         elif found := INSTALLING.match(line):
             self._installing = found["names"].count(",") + 1
             self._before = self._num_installed()
