@@ -62,7 +62,7 @@ class ForkedProcess:
                 self._status.close()
         return self._exit_code
 
-    def wait(self, timeout_seconds: float = 120) -> int:
+    def wait(self, timeout_seconds: float = 600) -> int:
         """Wait for the end and return the exit code."""
         deadline = time.monotonic() + timeout_seconds
         while (exit_code := self.poll()) is None:
@@ -161,7 +161,7 @@ class ForkedTrainer:
 
     def close(self) -> None:
         self._requests.close()
-        self._server.wait(timeout=60)
+        self._server.wait(timeout=600)  # it may be at its imports still
 
 
 def serve(requests: socket.socket) -> None:

@@ -189,7 +189,8 @@ def campaign(
         job = jobs[number % len(jobs)]
         run = fault_run(folder / f"{job}-{number}", model_folder, job)
         before = tally.kills
-        most = min(dice.randint(1, MOST_KILLS_PER_RUN), num_kills - tally.kills)
+        kept = max(len(jobs) - number - 1, 0)  # a kill for each job that has not had its turn
+        most = min(dice.randint(1, MOST_KILLS_PER_RUN), num_kills - tally.kills - kept)
         is_finished = _disturb(
             run, backend, references[job], dice, tally, most=most, damage_chance=damage_chance
         )
@@ -232,7 +233,9 @@ def _draw_moment(dice: random.Random, reference: Reference) -> Moment:
     """
     signals = dice.choice(STRIKES)
     if dice.random() < 0.5:
-        return Moment(lines=0, seconds=dice.uniform(0, reference.seconds), signals=signals)
+        # SIGTERM is heard from the first line on: before it, it ends a process as any other
+        lines = 0 if signals == KILL else 1
+        return Moment(lines=lines, seconds=dice.uniform(0, reference.seconds), signals=signals)
     lines = dice.randint(1, reference.num_lines)
     return Moment(lines=lines, seconds=dice.uniform(0, 0.05), signals=signals)
 

@@ -20,6 +20,45 @@ def broken(trainer: ForkedTrainer, fault: str) -> Iterator[None]:
         trainer.fault = ""
 
 
+def once_journalled(line: str, action: str, *, nth: int = 1) -> str:
+    """Something the training process does to itself right behind a line of its journal.
+
+    A run of the tests takes a second, on some machines far less: nothing outside is certain to hit
+    a moment of it.
+
+    Args:
+        line: which one, an expression over `event` (its kind) and `fields`.
+        action: a statement, on one line.
+        nth: of the lines that fit.
+    """
+    return f"""
+import os, signal
+from runner.record.journal import Journal
+
+write, num_fitting = Journal.write, 0
+
+def watched(self, event, **fields):
+    global num_fitting
+    written = write(self, event, **fields)
+    if {line}:
+        num_fitting += 1
+        if num_fitting == {nth}:
+            {action}
+    return written
+
+Journal.write = watched
+"""
+
+
+def signal_itself(number: int) -> str:
+    return f"os.kill(os.getpid(), {int(number)})"
+
+
+def after_step(step: int, action: str) -> str:
+    """Something done as soon as a step, or a later one, is in the journal."""
+    return once_journalled(f'event == "step" and fields["step"] >= {step}', action)
+
+
 def out_of_memory_above(num_tokens: int) -> str:
     """The device's allocator gives up on micro-batches of more tokens, padding counted."""
     return f"""

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runner.record.checkpoint import newest_valid
-from runner.record.layout import RunDir
 from runner.record.state import read_state
 from tests.faults.campaign import References, attempt, broken_promises
+from tests.faults.inject import after_step, broken
 from tests.faults.jobs import fault_run
 from tests.forked_trainer import ForkedTrainer
-from tests.runner.train.watch import events, log_of
+from tests.runner.train.watch import log_of
 
 DISK = "size=24m"
 
@@ -35,12 +31,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def fill(disk: Path, run: RunDir, step: int, spare_bytes: int) -> None:
-    """Take all room, or all but a little, once a step is done."""
-    while not any(event["step"] >= step for event in events(run, "step")):
-        time.sleep(0.005)
-    with (disk / "ballast").open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - spare_bytes)
+def fill(disk: Path, spare_bytes: int) -> str:
+    """Take all room, or all but a little."""
+    ballast = f"os.open({str(disk / 'ballast')!r}, os.O_WRONLY | os.O_CREAT)"
+    free = f"shutil.disk_usage({str(disk)!r}).free"
+    return f"import shutil; os.posix_fallocate({ballast}, 0, {free} - {spare_bytes})"
 
 
 @pytest.mark.parametrize(
@@ -57,11 +52,8 @@ def test_a_disk_that_fills_up_ends_the_run_and_room_lets_it_go_on(
 ) -> None:  # fmt: skip
     """The end is named, the newest sealed checkpoint is whole, and the bits are the same later."""
     run = fault_run(small_disk / "run", tiny_model, "lora")
-    run.journal.touch()
-    filling = threading.Thread(target=fill, args=(small_disk, run, 2, spare_bytes), daemon=True)
-    filling.start()
-    outcome = attempt(run, trainer)
-    filling.join()
+    with broken(trainer, after_step(2, fill(small_disk, spare_bytes))):
+        outcome = attempt(run, trainer)
     assert outcome.exit_code == 1 and outcome.fault in faults, (outcome, log_of(run))
     newest, skipped = newest_valid(run.checkpoints)
     assert skipped == []

@@ -12,12 +12,23 @@ from runner.record.layout import RunDir
 from runner.record.state import read_state
 from runner.watchdog import is_stopped, tree_of
 from tests.faults.campaign import References, attempt, broken_promises
-from tests.faults.inject import broken, worker_dies_after, worker_hangs_after
+from tests.faults.inject import (
+    after_step,
+    broken,
+    signal_itself,
+    worker_dies_after,
+    worker_hangs_after,
+)
 from tests.faults.jobs import fault_run
 from tests.forked_trainer import ForkedProcess, ForkedTrainer
-from tests.runner.train.watch import curve, events, failure_of, log_of
+from tests.runner.train.watch import curve, failure_of, log_of
 
-STALL_SECONDS = 5.0  # longer than the start of the tiny model takes on a busy machine
+STALL_SECONDS = 5.0
+
+
+def patience(references: References, job: str) -> float:
+    """Return a limit on silence that no start exceeds: a whole run took a third of it, here."""
+    return max(STALL_SECONDS, 3 * references[job].seconds)
 
 
 class Watched(ForkedTrainer):
@@ -35,13 +46,14 @@ class Watched(ForkedTrainer):
 
 
 def test_a_hung_data_worker_ends_the_run_with_its_stack(
-    trainer: ForkedTrainer, tiny_model: Path, tmp_path: Path
+    trainer: ForkedTrainer, tiny_model: Path, references: References, tmp_path: Path
 ) -> None:
     """The reason is recorded, the log shows where the worker stands, and no process is left."""
     run = fault_run(tmp_path / "run", tiny_model, "workers")
+    stall_seconds = patience(references, "workers")
     with broken(trainer, worker_hangs_after(8)):
         watched = Watched(trainer)
-        outcome = attempt(run, watched, stall_seconds=STALL_SECONDS)
+        outcome = attempt(run, watched, stall_seconds=stall_seconds)
     assert (outcome.status, outcome.fault) == ("failed", "train-stalled"), log_of(run)
     assert "phase `train`" in outcome.reason and read_state(run).reason == outcome.reason
     assert "in hanging" in log_of(run)
@@ -67,24 +79,21 @@ def test_a_paused_run_is_no_hang(
 ) -> None:
     """SIGSTOP for longer than the limit, then SIGCONT: the run ends, with the same bits."""
     run = fault_run(tmp_path / "run", tiny_model, "lora")
-    watched = Watched(trainer)
+    stall_seconds = patience(references, "lora")
     has_been_paused = threading.Event()
 
-    def pause() -> None:
-        while not events(run, "step"):
-            time.sleep(0.005)
-        (process,) = watched.processes
-        os.kill(process.pid, signal.SIGSTOP)
-        time.sleep(STALL_SECONDS + 1)
-        if is_stopped(process.pid):
+    def go_on_later() -> None:
+        while not (watched.processes and is_stopped(watched.processes[0].pid)):
+            time.sleep(0.01)
+        time.sleep(stall_seconds + 1)
+        if is_stopped(watched.processes[0].pid):
             has_been_paused.set()
-        os.kill(process.pid, signal.SIGCONT)
+        os.kill(watched.processes[0].pid, signal.SIGCONT)
 
-    run.journal.touch()
-    pausing = threading.Thread(target=pause, daemon=True)
-    pausing.start()
-    outcome = attempt(run, watched, stall_seconds=STALL_SECONDS)
-    pausing.join(timeout=10)
+    with broken(trainer, after_step(2, signal_itself(signal.SIGSTOP))):
+        watched = Watched(trainer)
+        threading.Thread(target=go_on_later, daemon=True).start()
+        outcome = attempt(run, watched, stall_seconds=stall_seconds)
     assert has_been_paused.is_set()
     assert outcome.exit_code == 0, log_of(run)
     assert broken_promises(run, references["lora"]) == []

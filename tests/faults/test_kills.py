@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from runner.record.checkpoint import newest_valid, sealed_steps
 from runner.record.layout import RunDir
 from tests.faults.campaign import References, attempt, broken_promises, campaign
 from tests.faults.damage import DAMAGES, files_of
+from tests.faults.inject import after_step, broken, signal_itself
 from tests.faults.jobs import JOBS, fault_run
 from tests.forked_trainer import ForkedTrainer
-from tests.runner.train.watch import events, log_of, wait_for_step
+from tests.runner.train.watch import events, log_of
 
 KILLS = 20
 SEED = 20261121
@@ -27,10 +29,8 @@ def stopped(
 ) -> RunDir:
     """A run that was killed after its second checkpoint."""
     run = fault_run(tmp_path_factory.mktemp("stopped") / "lora", tiny_model, "lora")
-    process = trainer.start(run)
-    wait_for_step(run, process, 5)
-    process.kill()
-    process.wait()
+    with broken(trainer, after_step(7, signal_itself(signal.SIGKILL))):
+        assert trainer.train(run) == -signal.SIGKILL, log_of(run)
     assert len(sealed_steps(run.checkpoints)) >= 2, log_of(run)
     return run
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from runner.plan import read_plan
 from runner.record.checkpoint import newest_valid, sealed_steps
 from runner.record.journal import Journal
 from runner.record.layout import RunDir
+from tests.faults.inject import after_step, broken, once_journalled, signal_itself
 from tests.forked_trainer import ForkedTrainer
 from tests.runner.train.watch import (
     curve,
@@ -24,7 +23,6 @@ from tests.runner.train.watch import (
     failure_of,
     log_of,
     result_sha256,
-    wait_for_step,
 )
 from tests.tiny import tiny_run
 
@@ -36,6 +34,19 @@ JOBS: dict[str, dict[str, Any]] = {
     "dpo-qlora": {"stage": "dpo", "method": "qlora"},
 }
 LIMIT = {"train": {"max_steps": STEPS}, "checkpoint": {"save_steps": 2}}
+
+SIGTERM_WITH_THE_THIRD_BATCH = """
+from transformers.models.llama.modeling_llama import LlamaModel
+
+forward, num_batches = LlamaModel.forward, 0
+
+def struck(self, *args, **kwargs):
+    global num_batches
+    num_batches += 1
+    if num_batches == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return forward(self, *args, **kwargs)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +69,9 @@ def begun(tmp_path: Path, tiny_model: Path) -> RunDir:
 
 
 def interrupt(trainer: ForkedTrainer, run: RunDir, number: int, step: int = 5) -> int:
-    """Start a run, send it a signal once a step is in the journal; return the exit code."""
-    process = trainer.start(run)
-    wait_for_step(run, process, step)
-    process.send_signal(number)
-    return process.wait()
+    """Train until a signal comes as soon as a step is in the journal; return the exit code."""
+    with broken(trainer, after_step(step, signal_itself(number))):
+        return trainer.train(run)
 
 
 def assert_same(run: RunDir, reference: RunDir) -> None:
@@ -168,26 +177,18 @@ def test_a_signal_seals_a_checkpoint_at_the_step(
 
 def test_a_signal_before_the_first_step_ends_at_once(trainer: ForkedTrainer, begun: RunDir) -> None:
     """While the model is loaded nothing can be saved and nothing is lost: start me again."""
-    process = trainer.start(begun)
-    while not begun.journal.exists() or not events(begun, "phase"):
-        pass
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == 75
+    with broken(trainer, once_journalled('event == "phase"', signal_itself(signal.SIGTERM))):
+        assert trainer.train(begun) == 75
     assert curve(begun) == []
 
 
-def interrupt_evaluation(trainer: ForkedTrainer, run: RunDir, after_step: int) -> int:
-    """Start a run and send SIGTERM while it measures, after a step; return the exit code."""
-    process = trainer.start(run)
-    run.journal.touch()
-    while True:
-        phases, steps = events(run, "phase"), events(run, "step")
-        if len(steps) >= after_step and phases and phases[-1]["name"] == "evaluate":
-            break
-        assert process.poll() is None, log_of(run)
-        time.sleep(0.002)
-    process.send_signal(signal.SIGTERM)
-    return process.wait()
+def interrupt_evaluation(trainer: ForkedTrainer, run: RunDir, nth: int) -> int:
+    """Train until SIGTERM comes with a batch of the nth evaluation; return the exit code."""
+    begins = once_journalled(
+        'event == "phase" and fields["name"] == "evaluate"', "LlamaModel.forward = struck", nth=nth
+    )
+    with broken(trainer, begins + SIGTERM_WITH_THE_THIRD_BATCH):
+        return trainer.train(run)
 
 
 def test_a_signal_while_the_untrained_model_is_measured_ends_at_once(
@@ -195,7 +196,7 @@ def test_a_signal_while_the_untrained_model_is_measured_ends_at_once(
 ) -> None:
     """No step is trained before all weights were measured: they could not be afterwards."""
     run = tiny_run(tmp_path / "run", tiny_model, eval_samples=400, **LIMIT, method="full")
-    assert interrupt_evaluation(trainer, run, after_step=0) == 75
+    assert interrupt_evaluation(trainer, run, nth=1) == 75
     assert curve(run) == [] and events(run, "eval") == []
     assert trainer.train(run) == 0, log_of(run)
     assert [event["phase"] for event in events(run, "eval")] == ["before", "after"]
@@ -208,7 +209,7 @@ def test_an_evaluation_that_a_signal_cut_off_is_made_up_for(
     run = tiny_run(
         tmp_path / "run", tiny_model, eval_samples=400, train={"max_steps": 4, "eval_steps": 2}
     )
-    assert interrupt_evaluation(trainer, run, after_step=2) == 75
+    assert interrupt_evaluation(trainer, run, nth=2) == 75
     cut_off = [(event["phase"], event["step"]) for event in events(run, "eval")]
     assert trainer.train(run) == 0, log_of(run)
     assert cut_off == [("before", 0)]
@@ -269,9 +270,8 @@ def test_a_full_disk_stops_the_run_after_three_failed_saves(
     trainer: ForkedTrainer, begun: RunDir
 ) -> None:
     """A save that fails costs only itself; three in a row end the run, which can be resumed."""
-    process = trainer.start(begun)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
-    assert process.wait() == 1
+    with broken(trainer, "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (40_000, 40_000))"):
+        assert trainer.train(begun) == 1
     assert [event["id"] for event in events(begun, "warning")] == ["checkpoint-failed"] * 3
     assert failure_of(begun)["id"] == "checkpoint-cannot-be-written"
     assert not list(begun.checkpoints.glob("step-*"))

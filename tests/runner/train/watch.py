@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from typing import Any
 
 from runner.record.journal import Event, read_events
 from runner.record.layout import RunDir
-from tests.forked_trainer import ForkedProcess
 
 ADAPTER = "adapter_model.safetensors"
 
@@ -17,15 +15,6 @@ ADAPTER = "adapter_model.safetensors"
 def events(run: RunDir, kind: str) -> list[Event]:
     """Return all journal lines of one kind."""
     return [event for event in read_events(run.journal) if event["event"] == kind]
-
-
-def wait_for_step(run: RunDir, process: ForkedProcess, step: int) -> None:
-    """Return as soon as the journal has a step; fail if the process ends before."""
-    deadline = time.monotonic() + 60
-    while not any(event["step"] >= step for event in events(run, "step")):
-        assert process.poll() is None, f"ended with {process.poll()}: {log_of(run)}"
-        assert time.monotonic() < deadline, "no step in a minute"
-        time.sleep(0.002)
 
 
 def failure_of(run: RunDir) -> dict[str, Any]:
