@@ -15,13 +15,14 @@ import pytest
 from runner import fetch
 from runner.cli import main
 from runner.container.engine import connect
-from runner.container.tool import LABEL, Ended
+from runner.container.tool import Ended
 from runner.errors import BackendError, DataError, TrainboxError, Where
 from runner.load import load_job
 from tests.runner.base_model.hub_stand_in import COMMIT, Hub, serve
 from tests.runner.base_model.test_hub import SMALL
 from tests.runner.base_model.tiny import safetensors_bytes
 from tests.runner.commands.test_data import CONFIG
+from tests.runner.container.test_tool import tools_of
 from tests.runner.data.folders import write_folder
 
 TOKEN = "hf_" + "PlantedTokenPlantedTokenPlanted04"
@@ -147,23 +148,20 @@ def test_what_is_brought_needs_no_container(folder: Path, monkeypatch: pytest.Mo
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of this machine as containers see it."""
-    client = connect()
-    bridge = client.inspect_network("bridge")["IPAM"]["Config"][0]  # type: ignore[no-untyped-call]
-    client.close()
+    with connect() as client:
+        bridge = client.inspect_network("bridge")["IPAM"]["Config"][0]  # type: ignore[no-untyped-call]
     for name in fetch.PASSED_ON:
         monkeypatch.delenv(name, raising=False)
     yield bridge.get("Gateway") or bridge["Subnet"].rsplit(".", 1)[0] + ".1"
 
 
-def inspected(hub: Hub) -> list[dict[str, Any]]:
+def inspected(hub: Hub, folder: Path) -> list[dict[str, Any]]:
     """Have what the engine says of the fetching container noted at each request to the hub."""
     seen: list[dict[str, Any]] = []
 
     def look() -> None:
-        client = connect()
-        running = client.containers(filters={"label": LABEL})
-        seen.extend(client.inspect_container(container["Id"]) for container in running)
-        client.close()
+        with connect() as client:
+            seen.extend(client.inspect_container(tool["Id"]) for tool in tools_of(folder))
 
     hub.on_request = look
     return seen
@@ -176,7 +174,7 @@ def test_data_is_fetched_with_the_token_and_nothing_of_the_user(
     """The hub sees the token, `docker inspect` does not; the job's folder is not mounted; what
     came belongs to the caller and is planned with offline."""
     with serve(data_set(), gateway) as hub:
-        seen = inspected(hub)
+        seen = inspected(hub, folder)
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         assert main(["fetch", "job.yaml", "--backend", "docker", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -192,6 +190,7 @@ def test_data_is_fetched_with_the_token_and_nothing_of_the_user(
     owners = {path.lstat().st_uid for root in (cache, hf) for path in root.rglob("*")}
     assert owners == {os.getuid()}
     assert not list(cache.rglob("token"))
+    assert tools_of(folder) == []
     assert main(["plan", "job.yaml", "--offline", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["train_data"]["num_samples"] == len(ROWS)
 
@@ -248,15 +247,6 @@ def test_without_a_network_the_container_says_so(
     assert main(["fetch", "job.yaml", "--backend", "docker"]) == 2
     said = capsys.readouterr().err
     assert "error[data-hub-not-reached]" in said and "job.yaml:7" in said
-
-
-@pytest.mark.docker
-def test_no_container_is_left(folder: Path) -> None:
-    """What was started for a fetch is gone when the command ends."""
-    client = connect()
-    left = client.containers(all=True, filters={"label": LABEL})
-    client.close()
-    assert left == []
 
 
 def test_backend_errors_keep_their_own_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,17 @@ from runner.container.engine import connect
 from runner.container.tool import LABEL, run_tool
 
 pytestmark = pytest.mark.docker
+
+
+def tools_of(folder: Path) -> list[dict[str, Any]]:
+    """Return the containers of tools, running or ended, that have a folder or one below it."""
+    with connect() as client:
+        found = client.containers(all=True, filters={"label": LABEL})
+    return [
+        container
+        for container in found
+        if any(Path(mount["Source"]).is_relative_to(folder) for mount in container["Mounts"])
+    ]
 
 
 def run_code(code: str, folder: Path, *, has_network: bool = False) -> int:
@@ -30,6 +42,7 @@ def test_output_and_end_come_back(tmp_path: Path) -> None:
     ended = run_tool("runner.nothing", writable=[tmp_path], say=said.append)
     assert ended.exit_code == 1 and "No module named" in ended.last_line
     assert said[-1] == ended.last_line
+    assert tools_of(tmp_path) == []
 
 
 def test_it_writes_where_it_may_and_nowhere_else(tmp_path: Path) -> None:
@@ -48,14 +61,11 @@ def test_it_writes_where_it_may_and_nowhere_else(tmp_path: Path) -> None:
 
 def test_it_has_a_network_only_where_it_is_given_one(tmp_path: Path) -> None:
     """A service of this machine is reached by the container that fetches, not by the others."""
-    client = connect()
-    bridge = client.inspect_network("bridge")["IPAM"]["Config"][0]  # type: ignore[no-untyped-call]
-    left = client.containers(all=True, filters={"label": LABEL})
-    client.close()
+    with connect() as client:
+        bridge = client.inspect_network("bridge")["IPAM"]["Config"][0]  # type: ignore[no-untyped-call]
     gateway = bridge.get("Gateway") or bridge["Subnet"].rsplit(".", 1)[0] + ".1"
     with socket.create_server((gateway, 0)) as server:
         port = server.getsockname()[1]
-        code = f"import socket; socket.create_connection(('{gateway}', {port}), timeout=3).close()"
+        code = f"import socket; socket.create_connection(('{gateway}', {port}), timeout=60).close()"
         assert run_code(code, tmp_path, has_network=True) == 0
         assert run_code(code, tmp_path) == 1
-    assert left == []
