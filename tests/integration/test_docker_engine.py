@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from runner.container.engine import connect, find_builder
 from runner.container.process import ContainerProcess
 from runner.errors import BackendError
 from runner.record.layout import RunDir
-from tests.integration.containers import wait_until
+from tests.integration.containers import START_SECONDS, wait_until
 
 # the SDK leaves a socket to the garbage collector where an engine goes away under it
 UNCLOSED = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -61,7 +60,7 @@ class Engine:
             "--config-file", str(self.folder / "daemon.json"), "--bridge", "none",
             "--iptables=false", "--containerd", str(self.folder / "containerd.sock"),
         )  # fmt: skip
-        wait_until(self.answers, 60)
+        wait_until(self.answers)
 
     def answers(self) -> bool | None:
         try:
@@ -74,12 +73,12 @@ class Engine:
         """Send a signal and wait for its end."""
         assert self._daemon is not None
         self._daemon.send_signal(number)
-        self._daemon.wait(timeout=60)
+        self._daemon.wait(timeout=START_SECONDS)
 
     def close(self) -> None:
         """End containerd, and undo the mounts that an engine leaves."""
         self._containerd.terminate()
-        self._containerd.wait(timeout=60)
+        self._containerd.wait(timeout=START_SECONDS)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for place in reversed([each for each in mounts if each.startswith(f"{self.folder}/")]):
             subprocess.run(["umount", "--lazy", place], check=True)
@@ -167,8 +166,9 @@ def test_with_live_restore_a_run_outlives_a_restart_of_its_engine(
     engine.end(signal.SIGTERM)
     read_now(trains)
     engine.start(live_restore=True)
-    time.sleep(5)
-    assert b"trains" in read_now(trains) and trains.poll() is None
+    read_now(trains)
+    wait_until(lambda: b"trains" in read_now(trains) or None)
+    assert trains.poll() is None
     trains.send_signal(signal.SIGTERM)
     assert wait_until(trains.poll) == 75
 
@@ -180,7 +180,7 @@ def test_a_signal_reaches_a_run_whose_engine_is_away(
     assert trains.terminal.readline() == b"trains\n"
     engine.end(signal.SIGKILL)
     trains.send_signal(signal.SIGINT)
-    time.sleep(2)
+    wait_until(lambda: None if Path(f"/proc/{trains.pid}").exists() else True)
     engine.start(live_restore=False)
     assert wait_until(trains.poll) == 130
 
@@ -194,7 +194,7 @@ def test_a_run_that_ends_while_its_engine_is_away_is_not_judged_by_guess(
     engine.end(signal.SIGKILL)
     os.kill(trains.pid, signal.SIGKILL)
     with pytest.raises(BackendError, match=f"trainbox attach {tmp_path.name}") as lost:
-        wait_until(trains.poll, 60)
+        wait_until(trains.poll)
     assert lost.value.id == "docker-engine-lost"
     engine.start(live_restore=False)
     again = ContainerProcess(trains._container, RunDir(tmp_path), say=lambda line: None)
