@@ -23,6 +23,7 @@ def _at_home(path: str) -> str:
 
 PathText = Annotated[Text, AfterValidator(_at_home)]
 PositiveInt = Annotated[int, Field(ge=1)]
+BatchSize = Annotated[int, Field(ge=1, le=2**16)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*(s|m|h|d)$")]
 
@@ -152,15 +153,15 @@ class Dpo(Section):
 class Train(Section):
     """The optimisation; names as in transformers and TRL."""
 
-    num_train_epochs: Annotated[float, Field(gt=0.0)] | None = None
+    num_train_epochs: Annotated[float, Field(gt=0.0, le=1e5)] | None = None
     """Passes over the data; give this or max_steps (3 where neither is given)."""
-    max_steps: PositiveInt | None = None
+    max_steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
     """Optimiser steps; give this or num_train_epochs."""
-    per_device_train_batch_size: Auto | PositiveInt = "auto"
+    per_device_train_batch_size: Auto | BatchSize = "auto"
     """Samples in one forward pass (micro-batch)."""
-    gradient_accumulation_steps: Auto | PositiveInt = "auto"
+    gradient_accumulation_steps: Auto | BatchSize = "auto"
     """Micro-batches in one optimiser step."""
-    effective_batch_size: PositiveInt = 16
+    effective_batch_size: BatchSize = 16
     """Samples in one optimiser step: what `auto` above must keep."""
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2.0e-4
     """Peak learning rate."""
@@ -204,6 +205,8 @@ class Speed(Section):
     """Compute base and adapter of a layer as one function, without dropout and DoRA."""
     uncast_inputs: Literal["auto"] | bool = "auto"
     """Leave the input of an adapted layer in 16 bit; PEFT copies it to the adapters' float32."""
+    layer_kernels: Literal["auto"] | bool = "auto"
+    """Liger's kernels for norms, rotary positions and gated MLPs (GPU), where nothing compiles."""
     compile: Literal["auto"] | bool = "auto"
     """Compile the decoder layers (GPU); the first step is minutes later, the others faster."""
     tf32: Literal["auto"] | bool = "auto"

@@ -35,9 +35,9 @@ def agreement(
         samples: their indices in the spool, ascending.
         num_shown: places kept of each kind.
     """
-    keys, lengths = keys[samples], lengths[samples]
     otherwise, reversed_ = _contradictions(keys, samples, num_shown)
-    one_answer = _one_answer(keys[:, 1], lengths)
+    lengths = lengths[samples]
+    one_answer = _one_answer(keys[samples, 1], lengths)
     return Agreement(
         answered_otherwise=otherwise,
         reversed_pairs=reversed_,
@@ -50,19 +50,21 @@ def _contradictions(
     keys: Keys, samples: npt.NDArray[np.intp], num_shown: int
 ) -> tuple[tuple[int, list[tuple[int, int]]], tuple[int, list[tuple[int, int]]]]:
     """Count samples whose question was answered otherwise before; pairs also the other way."""
-    order = np.lexsort((np.arange(len(keys)), keys[:, 0]))
-    questions = keys[order, 0]
-    starts = np.flatnonzero(np.concatenate([[True], questions[1:] != questions[:-1]]))
+    questions = keys[samples, 0]
+    order = np.argsort(questions, kind="stable")  # the first of equal ones is the earliest sample
+    questions = questions[order]
+    is_again = np.concatenate([[False], questions[1:] == questions[:-1], [False]])
+    starts = np.flatnonzero(~is_again[:-1] & is_again[1:])
+    ends = np.flatnonzero(is_again[:-1] & ~is_again[1:]) + 1
     otherwise: list[tuple[int, int]] = []
     reversed_: list[tuple[int, int]] = []
-    counts = np.diff(np.append(starts, len(order)))
-    for start, count in zip(starts[counts > 1], counts[counts > 1], strict=True):
+    for start, end in zip(starts, ends, strict=True):
         if not questions[start]:
             continue  # no question: plain texts
-        group = np.sort(order[start : start + count])
+        group = samples[order[start:end]]
         first = keys[group[0]]
         for one in group[1:]:
-            place = int(samples[one]), int(samples[group[0]])
+            place = int(one), int(group[0])
             if first[2] and keys[one, 1] == first[2] and keys[one, 2] == first[1]:
                 reversed_.append(place)
             elif not first[2] and keys[one, 1] != first[1]:
@@ -73,11 +75,14 @@ def _contradictions(
 
 
 def _one_answer(answers: npt.NDArray[np.uint64], lengths: npt.NDArray[np.int32]) -> int:
-    _, first, counts = np.unique(answers, return_index=True, return_counts=True)
-    most = int(np.argmax(counts)) if len(counts) else 0
-    if not len(counts) or counts[most] < max(MANY, SHARE_OF_ONE_ANSWER * len(answers)):
+    ordered = np.sort(answers)
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    counts = np.diff(np.append(starts, len(ordered)))
+    most = int(np.argmax(counts))
+    if counts[most] < max(MANY, SHARE_OF_ONE_ANSWER * len(answers)):
         return 0
-    is_label = len(counts) > 1 and lengths[first[most]] < WORDY
+    length = lengths[int(np.argmax(answers == ordered[starts[most]]))]
+    is_label = len(counts) > 1 and length < WORDY
     return 0 if is_label else int(counts[most])
 
 

@@ -222,6 +222,9 @@ def cpu_has_no_gpu_features(job: Job) -> Iterator[Conflict]:
         yield _needs_a_gpu("model.attn_implementation", job.model.attn_implementation, "auto")
     if job.resources.gpu is not None:
         yield _needs_a_gpu("resources.gpu", job.resources.gpu, "null")
+    for name in ("compile", "tf32"):
+        if getattr(job.speed, name) is True:
+            yield _needs_a_gpu(f"speed.{name}", True, "auto")
 
 
 def _needs_a_gpu(key: str, value: object, instead: str) -> Conflict:
@@ -230,6 +233,29 @@ def _needs_a_gpu(key: str, value: object, instead: str) -> Conflict:
         what=f"`{key}` is {value!r} with `resources.gpus: 0`",
         why="it needs a GPU, and the job asks for the CPU",
         fix=f"write `{key.rpartition('.')[2]}: {instead}`, or `gpus: 1`",
+    )
+
+
+def levers_fit_the_method(job: Job) -> Iterator[Conflict]:
+    """A lever on a 4-bit base, or on adapters, belongs to a method that has them."""
+    if job.speed.dense_base is True and job.method != "qlora":
+        yield _cannot_be_pulled("dense_base", "method", "the base is not quantised")
+    if job.speed.fused_adapters is True:
+        if job.method == "full":
+            yield _cannot_be_pulled("fused_adapters", "method", "there is no adapter")
+        for key in ("dropout", "use_dora"):
+            if job.method != "full" and getattr(job.lora, key):
+                yield _cannot_be_pulled(
+                    "fused_adapters", f"lora.{key}", f"`lora.{key}` needs PEFT's own layers"
+                )
+
+
+def _cannot_be_pulled(name: str, other: str, reason: str) -> Conflict:
+    return Conflict(
+        keys=(f"speed.{name}", other),
+        what=f"`speed.{name}` is true, which this job cannot have: {reason}",
+        why="the step would be computed otherwise than the job says",
+        fix=f"write `{name}: auto`",
     )
 
 
@@ -333,6 +359,7 @@ RULES: tuple[Rule, ...] = (
     full_training_is_not_float16,
     float16_skips_no_batch,
     cpu_has_no_gpu_features,
+    levers_fit_the_method,
     local_files_have_no_split,
     secrets_are_named_once,
     mlflow_has_an_address,

@@ -177,6 +177,8 @@ def _a_data_file(folder: Path) -> str | None:
 
 
 def _nearest_file(file: Path, kind: str) -> str:
+    if any(sign in str(file) for sign in "*?["):
+        return "name the files one by one: a path with wildcards is not expanded"
     if not file.parent.is_dir():
         here = "" if file.is_absolute() else f" in {Path.cwd()}, where relative paths start"
         return f"there is no folder `{file.parent}`{here}: check the path, or start elsewhere"
