@@ -81,7 +81,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
 # fmt: on
 # Chips as people write them; the words are their digits, or GPU for the short ones.
 _CHIPS = "|".join(
-    rf"({chip})\b"
+    rf"({chip})s?\b"
     for chip in (
         "a100",
         "h100",

@@ -111,7 +111,9 @@ _PROSE = {
     " reinstall ": ("重装", "重新安装", "再インストール"),
     " preprocessing ": ("预处理",),
     " two gpus ": ("双卡",),
-    " multiple gpus ": ("多卡",),
+    " multiple gpus ": ("单机多卡", "多卡"),
+    " single gpu ": ("单机单卡", "单卡"),
+    " works ": ("能跑", "可以跑", "跑得通"),
     " reboot ": ("重启", "再起動", "перезагрузк"),
 }  # fmt: skip
 

@@ -57,6 +57,9 @@ def rule_p2p_hang(report: Report, found: Found) -> Iterator[Evidence]:
     ):
         why = "The GPUs wait for each other without an error."
         yield Evidence("nccl_p2p_broken", 0.5, why, tuple(found["p2p-hang"][:1]), "p2p-hang")
+    if alone and "single-gpu-works" in found and "preprocessing" not in found:
+        why = "One GPU works, several wait for each other without an error."
+        yield Evidence("nccl_p2p_broken", 0.42, why, tuple(found["p2p-hang"][:1]), "p2p-hang")
     if alone and "p2p-mentioned" in found:
         lines = tuple(found["p2p-mentioned"][:1])
         yield Evidence("nccl_p2p_broken", 0.6, "", lines, "p2p-hang")

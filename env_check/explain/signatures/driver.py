@@ -137,6 +137,7 @@ ROWS: tuple[S, ...] = (
     S("smi-q-exclusive", "gpu_exclusive_mode", 0.6, "exclusive prohibited", r"compute mode\s*: (?:exclusive_process|exclusive_thread|prohibited)", "nvidia-smi -q"),
     S("context-oom", "oom_gpu_used_by_other_process", 0.97, "cudeviceprimaryctxretain cuctxcreate", r"(?:cudeviceprimaryctxretain|cuctxcreate)[^\n]{0,80}(?:out_of_memory|out of memory)", "CUDA driver", "Not even the first context fits: others hold the memory."),
     S("context-refused", "", 0.0, "cudeviceprimaryctxretain", r"cudeviceprimaryctxretain[^\n]{0,120}cuda_error_\w+", "TensorFlow, XLA"),
+    S("mig-not-joined", "mig_single_instance_visible", 0.6, "mig", r"\bmig\b[^\n]{0,40}\b(?:does(?:n't| not)|do not|cannot|can't|not)\b[^\n]{0,40}\b(?:multi[- ]gpu|ddp|nccl|several (?:instances|slices)|distributed)", "a reporter's words", "A process sees one instance, and NCCL does not join instances."),
     S("mig-instance", "", 0.0, "enabled mig", r"\bmig[- =](?:\d|<)[^\n]{0,80}|\bmig-(?:gpu-)?[0-9a-f]{4}|mig_uu?id|\bmig\b[^\n]{0,30}(?:slice|instance|enabled|profile)|\bmig devices?\b|^\|[ \t]+\|[ \t]+\|[ \t]+enabled[ \t]*\|", "nvidia-smi -L"),
     S("mig-torch-assert", "mig_single_instance_visible", 0.5, "success", r"nvml_success == r internal assert failed at[^\n]{0,120}cudacachingallocator", "torch c10/cuda",
       "Seen on MIG instances, where NVML cannot be asked about the device."),
