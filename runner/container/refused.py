@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runner.container.build import Failure
+from runner.container.failures import Failure
 from runner.errors import BackendError
 
 FAILURES = (  # the first that is found decides

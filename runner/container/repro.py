@@ -18,10 +18,10 @@ from pathlib import Path
 from runner.container.build import (
     build_inputs,
     build_secrets,
-    explain,
     run_build,
     with_obtainable_lock,
 )
+from runner.container.failures import explain
 from runner.container.image import SOURCE_ROOT, Variant, image_sources
 from runner.container.repro_compare import Difference, compare_images
 from runner.container.unwind import unwound
