@@ -55,7 +55,7 @@ REACH = """
 import socket, sys
 for host, port in zip(sys.argv[1::2], sys.argv[2::2]):
     try:
-        socket.create_connection((host, int(port)), timeout=3).close()
+        socket.create_connection((host, int(port)), timeout=60).close()
         print("reached", host)
     except OSError as error:
         print("not reached", host, error)
@@ -212,7 +212,7 @@ def test_nothing_answers_from_inside_a_training_container(
         threading.Thread(target=accept_all, args=(server,), daemon=True).start()
         port = str(server.getsockname()[1])
         command = ["python", "-c", REACH, gateway, port]
-        control = client.create_container(backend.surroundings()["image"]["tag"], ["sleep", "60"])
+        control = client.create_container(backend.surroundings()["image"]["tag"], ["sleep", "600"])
         try:
             client.start(control)
             assert f"reached {gateway}\n" == execute(client, control["Id"], command)

@@ -35,7 +35,7 @@ def docker(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=900,
         check=check,
     )
 
@@ -174,10 +174,12 @@ def test_packages_and_an_ssh_server_can_be_added_to_a_running_pod(
     )  # fmt: skip
     ssh = (
         "ssh", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes", "-i", "/workspace/key",
+        "-o", "ConnectionAttempts=60",  # the server goes to the background before it listens
         "root@127.0.0.1",
     )  # fmt: skip
     try:
-        install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends"
+        apt = "apt-get -o Acquire::Retries=5 -qq"
+        install = f"{apt} update && {apt} install -y --no-install-recommends"
         added = pod.execute("sh", "-c", f"{install} openssh-server rsync curl patch")
         assert added.returncode == 0, added.stdout
         started = pod.execute("sh", "/opt/trainbox/start-sshd")
