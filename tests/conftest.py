@@ -27,7 +27,11 @@ def trainer() -> Iterator[ForkedTrainer]:
 
 @pytest.fixture(scope="session", autouse=True)
 def local_tracking_server() -> Iterator[None]:
-    """Start no MLflow container unless a test asks for one; its kind depends on the machine."""
+    """Start no MLflow container unless a test asks for one; its kind depends on the machine.
+
+    A server that answers slowly, on a busy machine, counts as one that answers.
+    """
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("TRAINBOX_MLFLOW_SERVER", "local")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # 3 where nobody sets it
         yield

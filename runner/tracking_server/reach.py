@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 FIRST_PORT = 5000
 NUM_PORTS = 100
 PORT_VARIABLE = "TRAINBOX_MLFLOW_PORT"
-START_SECONDS = 120  # 7 s on two free cores; longer where training has them
+START_SECONDS = 300  # 7 s on two free cores; longer where training has them
 HEALTH_SECONDS = 2
 
 

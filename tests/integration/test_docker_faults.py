@@ -28,20 +28,20 @@ from tests.runner.train.watch import curve, events, log_of, result_sha256
 from tests.tiny import tiny_run
 
 pytestmark = pytest.mark.docker
-NUM_STEPS = 60
+NUM_STEPS = 240  # a strike at the first step must come before the last
 PAUSE_SECONDS = 3.0
 HUNGRY_GIB = 0.9  # between what the hungry run takes with 4 and with 2 samples at once
 Strike = Callable[[RunDir], None]
 
 
 def write_run(path: Path, model: Path) -> RunDir:
-    """Write a run of two seconds, with dropout and a checkpoint every ten steps."""
+    """Write a run of seconds, with dropout and a few checkpoints."""
     return tiny_run(
         path,
         model,
         lora={"dropout": 0.1},
         train={"max_steps": NUM_STEPS},
-        checkpoint={"save_steps": 10},
+        checkpoint={"save_steps": 40},
     )
 
 
@@ -76,7 +76,9 @@ def supervisor_of(
 def undisturbed(
     backend: DockerBackend, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> RunDir:
-    run = write_run(tmp_path_factory.mktemp("undisturbed") / "run", tiny_model)
+    run = write_run(
+        tmp_path_factory.mktemp("undisturbed") / f"undisturbed-{os.getpid()}", tiny_model
+    )
     assert attempt(run, backend).exit_code == 0, log_of(run)
     return run
 

@@ -17,12 +17,14 @@ import pytest
 
 from runner.backends.choose import BACKENDS
 from runner.cli import main
+from runner.record.delivery import read_tracking
 from runner.record.journal import read_events
 from runner.record.layout import RunDir
 from runner.record.state import list_runs, read_state
 from runner.tracking_server import server as tracking_server
 from runner.tracking_server.place import place as server_place
 from tests.forked_trainer import ForkedTrainer
+from tests.integration.containers import wait_until
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -131,6 +133,7 @@ def test_nothing_of_data_or_token_stays_behind(model: Path, place: Path) -> None
         "tracking.mlflow.uri=auto",
     )  # fmt: skip
     assert main(command) == 0
+    wait_until(lambda: read_tracking(newest(place)).is_complete or None)
     files = [path for path in (place / "runs").rglob("*") if path.is_file()]
     assert any(path.suffix == ".db" for path in files)
     for path in files:
@@ -142,6 +145,7 @@ def test_nothing_of_data_or_token_stays_behind(model: Path, place: Path) -> None
 def test_mlflow_has_every_step_once_and_the_true_end(model: Path, place: Path) -> None:
     """The local server is started by itself and holds each point of the journal exactly once."""
     assert main(arguments("jobs/demo.yaml", model, "tracking.mlflow.uri=auto")) == 0
+    wait_until(lambda: read_tracking(newest(place)).is_complete or None)  # main() does not wait
     losses = {
         event["step"]: event["loss"]
         for event in read_events(newest(place).journal)

