@@ -51,6 +51,7 @@ ON_A_CPU = {  # where `auto` is otherwise than on cards
 ON_CARDS = {
     "with one-pass head": ("speed.loss_head=one_pass",),
     "with compile": ("speed.compile=true",),
+    "with layer_kernels": ("speed.layer_kernels=true",),
     "with full checkpointing": ("train.gradient_checkpointing=full",),
     "with dense_base": ("speed.dense_base=true",),
     "without uncast_inputs": ("speed.uncast_inputs=false",),  # nothing in float32

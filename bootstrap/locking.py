@@ -30,6 +30,7 @@ PYTHONS = {
     "mlflow": ["3.11", "3.12"],
 }
 CUDA_PACKAGES = ("cuda-", "nvidia-", "triton")
+FOR_CARDS = ("liger-kernel",)  # asked for by name, and of no use without a card
 
 
 def make_locks(root: Path, *, options: Sequence[str] = ()) -> dict[str, str]:
@@ -136,13 +137,17 @@ def _uv(root: Path, name: str, constraints: Path, output: Path, options: Sequenc
 def with_cpu_torch(pins: Iterable[Pin], cpu_input: Iterable[Pin]) -> tuple[Pin, ...]:
     """Return the pins of a CUDA lock with the CPU build of torch in place of the CUDA one."""
     (cpu_torch,) = (pin for pin in cpu_input if pin.name == "torch")
-    kept = (p for p in pins if p.is_direct or not _is_of_cuda(p))
+    kept = (p for p in pins if p.name not in FOR_CARDS and (p.is_direct or not _is_of_cuda(p)))
     return tuple(
         dataclasses.replace(
             pin,
             version=cpu_torch.version if pin.name == "torch" else pin.version,
             hashes=cpu_torch.hashes if pin.name == "torch" else pin.hashes,
-            via=tuple(source.replace("cu130.in", "cpu.in") for source in pin.via),
+            via=tuple(
+                source.replace("cu130.in", "cpu.in")
+                for source in pin.via
+                if source not in FOR_CARDS
+            ),
         )
         for pin in kept
     )

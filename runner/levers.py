@@ -23,6 +23,9 @@ KEPT_APART = (
     "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma", "olmo2", "olmo3", "smollm3", "granite",
 )  # fmt: skip
 VARLEN_CAPABILITY = (8, 0)  # of torch.nn.attention.varlen: FlashAttention 2
+# Models whose norms, rotary positions and gated MLP Liger's kernels compute (liger-kernel 0.8.5).
+IN_LAYER_KERNELS = ("llama", "mistral", "qwen2", "qwen3", "phi3")
+TRITON_CAPABILITY = (7, 0)
 DENSE_BYTES = 2 * 2**30  # what `auto` spends on a base held dequantised, on a CPU
 
 Decide = Callable[[str, Any, Any, str], Any]
@@ -37,6 +40,7 @@ class Levers:
     dense_base: bool = False
     fused_adapters: bool = False
     uncast_inputs: bool = False
+    layer_kernels: bool = False
     compile: bool = False
     tf32: bool = False
 
@@ -69,6 +73,7 @@ def decide_levers(job: Job, gpu: Gpu | None, arch: Architecture | None, decide: 
         "dense_base": _dense_base(job, gpu, arch),
         "fused_adapters": _fused_adapters(job),
         "uncast_inputs": _uncast_inputs(job),
+        "layer_kernels": _layer_kernels(job, gpu, arch),
         "compile": _compile(gpu),
         "tf32": _tf32(job, gpu),
     }
@@ -173,6 +178,21 @@ def _compute_dtype(job: Job) -> str:
     """Return the type of the computation: that of the autocast."""
     wanted = job.quantization.compute_dtype
     return job.model.dtype if wanted == "auto" else wanted
+
+
+def _layer_kernels(job: Job, gpu: Gpu | None, arch: Architecture | None) -> Choice:
+    def no(reason: str) -> Choice:
+        return Choice(value=False, reason=reason, is_possible=False)
+
+    if gpu is None or (gpu.compute_capability or (0, 0)) < TRITON_CAPABILITY:
+        return no("Triton wants a card from compute capability 7.0")
+    if arch is None or arch.model_type not in IN_LAYER_KERNELS:
+        return no("Liger's kernels are not known to compute this model's layers")
+    if job.method == "full":
+        return no("held equal for frozen norms alone")
+    if job.speed.compile is True:
+        return no("compiled layers are fused already")
+    return Choice(value=False, reason="not measured on a card")
 
 
 def _compile(gpu: Gpu | None) -> Choice:

@@ -32,9 +32,10 @@ TOGETHER = 4  # peaks at a time: what one process has allocated does not hang on
 # Of bench.throughput, with minutes a round of the 3.8B: what decides first.
 VARIANTS = {
     "TRL, same micro-batch": 1.0, "trainbox": 1.0, "with full checkpointing": 1.0,
-    "with compile": 3.0, "without any lever": 1.0, "without fused_adapters": 1.0,
-    "without uncast_inputs": 1.0, "with one-pass head": 1.0, "with dense_base": 1.0,
-    "without padding_free": 1.0, "TRL, its defaults": 1.0, "without tf32": 1.0,
+    "with compile": 3.0, "with layer_kernels": 1.0, "without any lever": 1.0,
+    "without fused_adapters": 1.0, "without uncast_inputs": 1.0, "with one-pass head": 1.0,
+    "with dense_base": 1.0, "without padding_free": 1.0, "TRL, its defaults": 1.0,
+    "without tf32": 1.0,
 }  # fmt: skip
 SIZES = {"3.8B": ("Phi-4-mini", 1.0), "8B": ("Llama-3.1-8B", 1.5)}  # model, times the minutes
 

@@ -65,9 +65,10 @@ class DpoTrainer(Recorded, DPOTrainer):
         }
         routed = {"output_router_logits": True} if self.aux_loss_enabled else {}
         outputs = model(**arguments, **routed)
+        frozen: Any = self.ref_model
         with torch.no_grad():
-            if self.ref_model is not None:
-                reference = self.ref_model(**arguments)
+            if frozen is not None:
+                reference = frozen(**arguments)
             else:
                 with self.accelerator.unwrap_model(self.model).disable_adapter():
                     reference = self.model(**arguments)

@@ -40,11 +40,12 @@ def test_pin_for_no_target_is_dropped() -> None:
 
 
 def test_cpu_lock_is_the_cuda_lock_with_another_torch() -> None:
-    """CUDA's packages go, torch's build and hashes change, a direct pin of NVIDIA's stays."""
+    """CUDA's and Liger's packages go, torch's build changes, a direct pin of NVIDIA's stays."""
     cuda = (
+        pin("liger-kernel", via="-r locks/cu130.in"),
         pin("nvidia-cublas"),
         pin("nvidia-ml-py", via="-r locks/run.in"),
-        pin("torch", "2.13.0", via="-r locks/cu130.in"),
+        replace(pin("torch", "2.13.0"), via=("-r locks/cu130.in", "liger-kernel")),
         pin("triton"),
     )
     built_for_cpu = replace(pin("torch", "2.13.0+cpu"), hashes=("b" * 64,))

@@ -83,7 +83,8 @@ def test_cpu_and_cuda_agree_above_torch(name: str) -> None:
     """The training locks differ in torch and CUDA's packages, and in nothing else."""
     cpu, cuda = versions_of("cpu"), versions_of(name)
     extra = {name for name in cuda if name not in cpu}
-    assert all(name.startswith(("nvidia-", "cuda-", "triton")) for name in extra) and extra
+    of_cards = ("nvidia-", "cuda-", "liger-kernel", "triton")
+    assert all(name.startswith(of_cards) for name in extra) and extra
     assert {**cuda, "torch": ""} == {**cpu, **{name: cuda[name] for name in extra}, "torch": ""}
 
 

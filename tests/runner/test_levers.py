@@ -115,6 +115,32 @@ def test_inputs_stay_narrow_where_the_bits_are_the_same(
     assert levers(None, arch(), **sections)[0].uncast_inputs == is_uncast
 
 
+@pytest.mark.parametrize(
+    ("gpu", "name", "sections", "is_possible"),
+    [
+        (card(8, 0), "Llama-3.2-1B", {}, True),
+        (card(7, 0), "Qwen3-4B", {"method": "lora"}, True),
+        (card(8, 0), "Phi-4-mini", {}, True),
+        (None, "Llama-3.2-1B", {}, False),
+        (card(6, 1), "Llama-3.2-1B", {}, False),
+        (card(8, 0), "Gemma-2b", {}, False),
+        (card(8, 0), "Llama-3.2-1B", {"method": "full"}, False),
+        (card(8, 0), "Llama-3.2-1B", {"speed": {"compile": True}}, False),
+    ],
+)
+def test_layer_kernels_are_for_models_and_cards_they_know(
+    gpu: Gpu | None, name: str, sections: dict[str, Any], is_possible: bool
+) -> None:
+    """Never chosen while unmeasured; asked for, they are had or refused."""
+    assert not levers(gpu, arch(name), **sections)[0].layer_kernels
+    asked = {**sections, "speed": {**sections.get("speed", {}), "layer_kernels": True}}
+    if is_possible:
+        assert levers(gpu, arch(name), **asked)[0].layer_kernels
+    else:
+        with pytest.raises(PlanError, match="layer_kernels"):
+            levers(gpu, arch(name), **asked)
+
+
 def test_plans_of_before_trained_without_levers() -> None:
     """A plan.json without the field reads as the plain path."""
     assert PLAIN.loss_head == "trl"

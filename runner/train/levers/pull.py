@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from runner.plan import Plan
 from runner.train.levers.adapters import fuse_adapters, leave_inputs_uncast
 from runner.train.levers.head import use_one_pass_head
+from runner.train.levers.layers import use_layer_kernels
 
 
 def pull(trainer: Any, plan: Plan) -> None:
@@ -21,6 +22,8 @@ def pull(trainer: Any, plan: Plan) -> None:
         fuse_adapters(trainer.model)
     if levers.uncast_inputs:
         leave_inputs_uncast(trainer.model)
+    if levers.layer_kernels:
+        use_layer_kernels(model)
     if levers.compile:
         compile_layers(model)
 
