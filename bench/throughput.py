@@ -121,6 +121,8 @@ def _variants(args: argparse.Namespace, *, on_card: bool) -> dict[str, tuple[str
         **LEVERS,
         **(ON_CARDS if on_card else ON_A_CPU),
     }
+    if unknown := set(args.only or ()) - set(variants):
+        raise SystemExit(f"no variant {sorted(unknown)} on this device, but {sorted(variants)}")
     return {name: how for name, how in variants.items() if not args.only or name in args.only}
 
 

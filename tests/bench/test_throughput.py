@@ -5,8 +5,10 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
+import pytest
+
 from bench.chart import chart
-from bench.throughput import _rotated, _row, table
+from bench.throughput import _arguments, _rotated, _row, _variants, table
 from bench.watch import Watched
 
 
@@ -43,6 +45,14 @@ def test_rounds_begin_with_another_variant() -> None:
     """None is always first."""
     names = {"a": (), "b": (), "c": ()}
     assert [_rotated(names, turn)[0] for turn in range(4)] == ["a", "b", "c", "a"]
+
+
+def test_a_variant_of_another_device_is_refused() -> None:
+    """A name that this device has no variant for would measure nothing, without a word."""
+    args = _arguments(["--only", "with compile"])
+    assert list(_variants(args, on_card=True)) == ["with compile"]
+    with pytest.raises(SystemExit, match="no variant"):
+        _variants(args, on_card=False)
 
 
 def test_the_chart_is_an_svg_with_a_bar_a_variant() -> None:
