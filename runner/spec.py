@@ -207,8 +207,6 @@ class Speed(Section):
     """Leave the input of an adapted layer in 16 bit; PEFT copies it to the adapters' float32."""
     layer_kernels: Literal["auto"] | bool = "auto"
     """Liger's kernels for norms, rotary positions and gated MLPs (GPU), where nothing compiles."""
-    layer_kernels: Literal["auto"] | bool = "auto"
-    """Liger's kernels for norms, rotary positions and gated MLPs (GPU), where nothing compiles."""
     compile: Literal["auto"] | bool = "auto"
     """Compile the decoder layers (GPU); the first step is minutes later, the others faster."""
     tf32: Literal["auto"] | bool = "auto"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from datasets import Dataset  # type: ignore[import-untyped]
@@ -65,7 +65,7 @@ class DpoTrainer(Recorded, DPOTrainer):
         }
         routed = {"output_router_logits": True} if self.aux_loss_enabled else {}
         outputs = model(**arguments, **routed)
-        frozen: Any = self.ref_model
+        frozen = cast(Any, self.ref_model)  # TRL's annotations say that it is None
         with torch.no_grad():
             if frozen is not None:
                 reference = frozen(**arguments)
