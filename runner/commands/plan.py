@@ -85,17 +85,21 @@ def run(args: argparse.Namespace) -> int:
     folder = resolved.model.folder
     longest = plan.memory.length if plan.memory else plan.train_data.longest
     traced = _traced(args, *memory[:2], longest, folder, arch)
+    needs = _needs(resolved, args.offline)
     if args.json:
+        from runner.commands.plan_forecast import room_facts
+
         facts = asdict(plan) | {
             "has_weights": resolved.model.has_weights,
             "data": resolved.data.report.to_dict(),
             **memory_facts(*memory),
             "cost": plan.forecast.cost if plan.forecast else None,
+            "disks": room_facts(needs),
             "trace": asdict(traced) if traced else None,
         }
         print(json.dumps(facts, indent=1))
     else:
-        print(render_plan(plan, _needs(resolved, args.offline)))
+        print(render_plan(plan, needs))
         print(f"\n{render_memory(*memory)}")
         print(render_warnings(resolved.data.report.warnings()), end="")
         if traced:

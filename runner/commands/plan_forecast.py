@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from runner.base_model.cache import readable_size
 from runner.disk import Need, disks_of
@@ -37,6 +38,22 @@ def room_lines(needs: Iterable[Need]) -> list[tuple[str, str]]:
     disks = disks_of(needs)
     lines = [("", disk.text) for disk in disks]
     return lines + [("warning", "not enough room there") for disk in disks if not disk.has_room]
+
+
+def room_facts(needs: Iterable[Need]) -> list[dict[str, Any]]:
+    """Return the same as JSON data: of each disk what will be written below which folder."""
+    return [
+        {
+            "needs": [
+                {"purpose": need.purpose, "folder": str(need.folder), "bytes": need.num_bytes}
+                for need in disk.needs
+            ],
+            "needed_bytes": disk.needed_bytes,
+            "free_bytes": disk.free_bytes,
+            "has_room": disk.has_room,
+        }
+        for disk in disks_of(needs)
+    ]
 
 
 def time_line(forecast: Forecast) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from runner.commands.plan_forecast import render_forecast, room_lines
+from runner.commands.plan_forecast import render_forecast, room_facts, room_lines
 from runner.disk import Need
 from runner.forecast.run import UNKNOWN_YET, Disk, Forecast
 
@@ -57,3 +57,8 @@ def test_a_disk_that_is_too_small_is_warned_of(tmp_path: Path) -> None:
     (_, text), (name, warning) = room_lines(needs)
     assert "checkpoints" in text and "free" in text
     assert (name, warning) == ("warning", "not enough room there")
+    [disk] = room_facts(needs)
+    assert disk["needed_bytes"] == 1 << 60 > disk["free_bytes"] > 0 and not disk["has_room"]
+    assert disk["needs"] == [
+        {"purpose": "checkpoints", "folder": str(tmp_path), "bytes": disk["needed_bytes"]}
+    ]
