@@ -62,12 +62,12 @@ def run_registry(
         yield LocalRegistry(address=address, storage=folder / "data")
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def _wait(process: subprocess.Popen[bytes], address: str) -> None:
     host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         assert process.poll() is None and time.monotonic() < deadline, "the registry did not start"
         try:

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.docker
 CPU = choose_variant("cpu")
 TOKEN = "hf_" + "PlantedTokenPlantedTokenPlanted04"
 MOST_SENT_BYTES = 5e6  # by a push after a change of our code
+TAMPERED = f"trainbox-tampered-{os.getpid()}"
 TAMPER = """\
 FROM {image}
 USER root
@@ -143,11 +144,11 @@ def test_a_tampered_image_is_named_for_what_was_done_to_it(
 ) -> None:
     """A changed file, a wrong label, and the layers on top."""
     text = TAMPER.format(image=first.reference, python=CPU.python)
-    build = [*find_builder(), "build", "--quiet", "--tag", "trainbox-tampered", "-"]
+    build = [*find_builder(), "build", "--quiet", "--tag", TAMPERED, "-"]
     subprocess.run(build, input=text, text=True, check=True, env=buildkit())
-    remove("trainbox-tampered")
+    remove(TAMPERED)
     with pytest.raises(Faults) as caught:
-        verify_image("trainbox-tampered", say=say, root=clone)
+        verify_image(TAMPERED, say=say, root=clone)
     faults = {fault.id: fault.what for fault in caught.value.faults}
     assert "torch/__init__.py" in faults["image-file-changed"]
     assert "trainbox.driver" in faults["image-label-wrong"]

@@ -130,7 +130,7 @@ def container(runs: Path) -> dict[str, Any]:
 def status_of(url: str, host: str) -> int:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(urllib.request.Request(url, headers={"Host": host}), timeout=5) as answer:
+        with opener.open(urllib.request.Request(url, headers={"Host": host}), timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
