@@ -19,6 +19,7 @@ from runner.record.delivery import read_tracking
 from runner.record.journal import read_events
 from runner.record.layout import RunDir
 from runner.record.state import list_runs, read_state
+from tests.integration.containers import wait_until
 
 pytestmark = pytest.mark.docker
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,9 @@ def train(folder: Path, backend: str) -> Demo:
     ]  # fmt: skip
     words = [word for override in overrides for word in ("--set", override)]
     said = trainbox(folder, "train", "jobs/demo.yaml", "--backend", backend, *words)
-    return Demo(folder=folder, said=said)
+    demo = Demo(folder=folder, said=said)
+    wait_until(lambda: read_tracking(demo.run).is_complete or None)  # the command does not wait
+    return demo
 
 
 def trainbox(folder: Path, *arguments: str) -> str:
