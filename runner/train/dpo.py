@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset  # type: ignore[import-untyped]
@@ -65,13 +65,12 @@ class DpoTrainer(Recorded, DPOTrainer):
         }
         routed = {"output_router_logits": True} if self.aux_loss_enabled else {}
         outputs = model(**arguments, **routed)
-        frozen = cast(Any, self.ref_model)  # TRL's annotations say that it is None
         with torch.no_grad():
-            if frozen is not None:
-                reference = frozen(**arguments)
+            if self.ref_model is not None:
+                reference = self.ref_model(**arguments)
             else:
                 with self.accelerator.unwrap_model(self.model).disable_adapter():
-                    reference = self.model(**arguments)
+                    reference = model(**arguments)
         ratios = outputs.log_probs.sum(dim=1) - reference.log_probs.sum(dim=1)
         losses = preference_losses(self.loss_types[0], beta, ratios, mask.sum(dim=1))
         if self.aux_loss_enabled:  # keeps the load of experts even
