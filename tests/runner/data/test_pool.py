@@ -26,9 +26,9 @@ def rows() -> list[dict[str, Any]]:
 
 def test_workers_change_nothing(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Archive and report are the same, byte for byte, speed aside."""
-    monkeypatch.setattr(prepare, "CODE_VERSION", "alone")
+    monkeypatch.setattr(prepare, "code_sha256", lambda: "alone")
     alone = workshop.prepare(rows(), on_bad_row="drop")
-    monkeypatch.setattr(prepare, "CODE_VERSION", "workers")
+    monkeypatch.setattr(prepare, "code_sha256", lambda: "workers")
     monkeypatch.setattr(pool, "SERIAL_BATCHES", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     shared = workshop.prepare(rows(), on_bad_row="drop")

@@ -81,6 +81,13 @@ def test_change_that_may_change_a_token_is_prepared_anew(
     assert not again.report.from_cache
 
 
+def test_other_code_prepares_anew(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that another version wrote is not taken for this one's."""
+    workshop.prepare(questions(5))
+    monkeypatch.setattr("runner.data.prepare.code_sha256", lambda: "of another version")
+    assert not workshop.prepare(questions(5)).report.from_cache
+
+
 @pytest.mark.parametrize("seeded", [False, True])
 def test_seed_counts_where_it_decides_something(workshop: Workshop, seeded: bool) -> None:
     """Another seed means another preparation only with val_size or a broken weight."""
