@@ -6,6 +6,7 @@ Every lever computes what the plain path computes, within rounding (tests/runner
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -212,7 +213,7 @@ def _tf32(job: Job, gpu: Gpu | None) -> Choice:
 def _impossible(key: str, wanted: Any, choice: Choice) -> PlanError:
     return PlanError(
         id="plan-lever",
-        what=f"`{key}` is {wanted!r}, which this run cannot have: {choice.reason}",
+        what=f"`{key}` is {json.dumps(wanted)}, which this run cannot have: {choice.reason}",
         why="the step would be computed otherwise than the job says",
         fix=f"write `{key.rpartition('.')[2]}: auto`",
     )

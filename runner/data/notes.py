@@ -57,6 +57,8 @@ NOTES = {
     "no_stop": "{} do not end with a stop token that carries loss",
 }
 
+_OF_ONE = {"are": "is", "do": "does", "have": "has", "mix": "mixes"}  # the other verbs take an s
+
 
 @dataclass
 class Note:
@@ -85,6 +87,14 @@ class NoteLog:
             note = self.notes.setdefault(kind, Note())
             note.count += later.count
             note.lines += later.lines[: LINES_SHOWN - len(note.lines)]
+
+
+def note_sentence(kind: str, count: int) -> str:
+    """Return what a note says of so many rows."""
+    if count > 1:
+        return NOTES[kind].format(f"{count:,} rows")
+    verb, _, rest = NOTES[kind].removeprefix("{} ").partition(" ")
+    return f"1 row {_OF_ONE.get(verb, f'{verb}s')} {rest}"
 
 
 def shown_lines(note: Note) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from runner.data.identifiers import KINDS as IDENTIFIERS
-from runner.data.notes import NOTES, Note, shown_lines
+from runner.data.notes import Note, note_sentence, shown_lines
 from runner.record.layout import SCHEMA_VERSION
 
 
@@ -168,7 +168,7 @@ def _source_warnings(source: SourceReport) -> Iterator[str]:
         columns = ", ".join(source.ignored_columns)
         yield f"{source.path}: columns that may say which rows are good are not read: {columns}"
     for kind, note in source.notes.items():
-        yield _sentence(source.path, note, NOTES[kind].format(_rows(note.count)))
+        yield _sentence(source.path, note, note_sentence(kind, note.count))
     for kind, note in source.identifiers.items():
         what = f"{_rows(note.count)} may hold a person's data: {IDENTIFIERS[kind]}"
         yield _sentence(source.path, note, what)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from runner.load.credentials import shown
 from runner.spec import Job, Section
 
 NO_EFFECT = "it would have no effect, and nothing would say so"
@@ -230,7 +231,7 @@ def cpu_has_no_gpu_features(job: Job) -> Iterator[Conflict]:
 def _needs_a_gpu(key: str, value: object, instead: str) -> Conflict:
     return Conflict(
         keys=(key, "resources.gpus"),
-        what=f"`{key}` is {value!r} with `resources.gpus: 0`",
+        what=f"`{key}` is {shown(value)} with `resources.gpus: 0`",
         why="it needs a GPU, and the job asks for the CPU",
         fix=f"write `{key.rpartition('.')[2]}: {instead}`, or `gpus: 1`",
     )

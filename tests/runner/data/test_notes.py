@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.data.notes import LINES_SHOWN, Note, NoteLog, rare, shown_lines
+from runner.data.notes import LINES_SHOWN, NOTES, Note, NoteLog, note_sentence, rare, shown_lines
 
 
 def log_of(*numbers: int) -> NoteLog:
@@ -38,3 +38,12 @@ def test_rare_groups_are_those_below_the_share() -> None:
     groups = {"Latin": Note(99, [1]), "Cyrillic": Note(1, [50])}
     assert [name for name, _ in rare(groups)] == ["Cyrillic"]
     assert list(rare({"Latin": Note(5, [1]), "Cyrillic": Note(5, [6])})) == []
+
+
+def test_one_row_has_a_verb_of_its_own() -> None:
+    """A sentence about one row is no plural."""
+    assert note_sentence("no_stop", 2).startswith("2 rows do not end")
+    assert note_sentence("no_stop", 1).startswith("1 row does not end")
+    verbs = {note_sentence(kind, 1).split()[2] for kind in NOTES}
+    assert verbs == {"begins", "has", "ends", "answers", "holds", "names", "repeats", "mixes", "is",
+                     "does"}  # fmt: skip
