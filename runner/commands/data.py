@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from runner.commands.arguments import add_job_arguments
 from runner.commands.say import say
+from runner.data.notes import rows
 from runner.errors import EXIT_DONE
 
 if TYPE_CHECKING:
@@ -122,11 +123,11 @@ def _template_line(report: DataReport) -> str:
     roles = sorted({role for source in report.sources for role in source.roles})
     checks = [f"renders {', '.join(roles)}"] * bool(roles)
     for kind, what in _TEMPLATE_CHECKS.items():
-        rows = sum(source.notes[kind].count for source in report.sources if kind in source.notes)
-        checks.append(f"{what}: {f'not in {rows:,} rows' if rows else 'yes'}")
+        missed = sum(source.notes[kind].count for source in report.sources if kind in source.notes)
+        checks.append(f"{what}: {f'not in {rows(missed)}' if missed else 'yes'}")
     if report.template.compared:
         other = report.template.served_differently
-        checks.append(f"as the model's own: {f'not in {other:,} rows' if other else 'yes'}")
+        checks.append(f"as the model's own: {f'not in {rows(other)}' if other else 'yes'}")
     return " · ".join([f"{'template':9} {report.template.origin}", *checks * bool(roles)])
 
 
@@ -145,7 +146,7 @@ def _packing_line(report: DataReport) -> str:
     split, top = report.train, report.max_length
     share = split.packed_share(top)
     return (
-        f"{'packing':9} {split.num_samples:,} samples would fill {split.packed_rows:,} rows of "
+        f"{'packing':9} {split.num_samples:,} samples would fill {rows(split.packed_rows or 0)} of "
         f"{top:,} tokens to {100 * (share or 0):.1f} %"
     )
 

@@ -89,12 +89,17 @@ class NoteLog:
             note.lines += later.lines[: LINES_SHOWN - len(note.lines)]
 
 
+def rows(count: int) -> str:
+    """Return `1 row` or `1,234 rows`."""
+    return f"{count:,} row{'s' if count != 1 else ''}"
+
+
 def note_sentence(kind: str, count: int) -> str:
     """Return what a note says of so many rows."""
     if count > 1:
-        return NOTES[kind].format(f"{count:,} rows")
+        return NOTES[kind].format(rows(count))
     verb, _, rest = NOTES[kind].removeprefix("{} ").partition(" ")
-    return f"1 row {_OF_ONE.get(verb, f'{verb}s')} {rest}"
+    return f"{rows(1)} {_OF_ONE.get(verb, f'{verb}s')} {rest}"
 
 
 def shown_lines(note: Note) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from runner.data.identifiers import KINDS as IDENTIFIERS
-from runner.data.notes import Note, note_sentence, shown_lines
+from runner.data.notes import Note, note_sentence, rows, shown_lines
 from runner.record.layout import SCHEMA_VERSION
 
 
@@ -170,12 +170,8 @@ def _source_warnings(source: SourceReport) -> Iterator[str]:
     for kind, note in source.notes.items():
         yield _sentence(source.path, note, note_sentence(kind, note.count))
     for kind, note in source.identifiers.items():
-        what = f"{_rows(note.count)} may hold a person's data: {IDENTIFIERS[kind]}"
+        what = f"{rows(note.count)} may hold a person's data: {IDENTIFIERS[kind]}"
         yield _sentence(source.path, note, what)
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'s' if count > 1 else ''}"
 
 
 def _sentence(path: str, note: Note, what: str) -> str:

@@ -229,16 +229,16 @@ CASES = {
     ),
     "tools column": Case(among({**rows(1)[0], "tools": [{}]}), ("data-tools", "t.jsonl:3")),
     "assistant first": Case(
-        among(turns(ANSWER, USER, ANSWER)), ("begin with the assistant", "t.jsonl:3"), code=0
+        among(turns(ANSWER, USER, ANSWER)), ("begins with the assistant", "t.jsonl:3"), code=0
     ),
     "two users in a row": Case(
         among(turns(USER, USER, ANSWER)), ("two turns of one role", "t.jsonl:3"), code=0
     ),
     "ends with the user": Case(
-        among(turns(USER, ANSWER, USER)), ("end without the assistant", "t.jsonl:3"), code=0
+        among(turns(USER, ANSWER, USER)), ("ends without the assistant", "t.jsonl:3"), code=0
     ),
     "answer repeats the question": Case(
-        among(turns(*chat("u:Why?", "a:Why?"))), ("answer with the question", "t.jsonl:3"), code=0
+        among(turns(*chat("u:Why?", "a:Why?"))), ("answers with the question", "t.jsonl:3"), code=0
     ),
     "late system": Case(
         among(turns(USER, *chat("s:Be kind."), ANSWER)),
@@ -410,7 +410,7 @@ CASES = {
         among(turns(USER, *chat("a:one\\n\\ntwo"))), ("escaped twice", "t.jsonl:3"), code=0
     ),
     "HTML left in": Case(
-        among(turns(USER, *chat("a:one<br>two"))), ("hold HTML", "t.jsonl:3"), code=0
+        among(turns(USER, *chat("a:one<br>two"))), ("holds HTML", "t.jsonl:3"), code=0
     ),
     "another script": Case(
         lines(*rows(80), turns(*chat("u:Как дела?", "a:Хорошо."))),
