@@ -108,7 +108,8 @@ def _seconds_at_work(events: Iterable[Event]) -> float:
     """Return how long the attempts took; between two of them the run may have lain for days."""
     times: dict[int, list[float]] = {}
     for event in events:
-        times.setdefault(event["attempt"], []).append(event["time"])
+        if "time" in event:
+            times.setdefault(event["attempt"], []).append(event["time"])
     return sum(max(each) - min(each) for each in times.values())
 
 
