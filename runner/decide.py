@@ -118,7 +118,7 @@ def _kernels(
             job.model.dtype,
             "same as model.dtype",
         ),
-        "packing": decide("data.packing", job.data.packing, False, "short samples are padded"),
+        "packing": decide("data.packing", job.data.packing, False, "it alters who shares a step"),
         "num_workers": decide(
             "resources.num_workers",
             job.resources.num_workers if gpu else "auto",

@@ -20,7 +20,6 @@ BLOCK_4BIT = 64  # weights that share a constant (bitsandbytes, block-wise)
 BLOCK_NESTED = 256  # constants that share a second one (double quantisation)
 STATES_8BIT = 2 + 2 * FLOAT32 / 256  # two bytes, and two constants a block of 256
 SMALL_8BIT = 4096  # tensors below keep float32 states (bitsandbytes)
-PAGED_MIN = 1e5  # elements below which a paged optimiser does not page
 
 
 def weight_bytes(arch: Architecture, settings: Settings) -> float:
